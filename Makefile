@@ -1,0 +1,40 @@
+# The few verbs of this project; CI calls the same ones. `make` alone lists them.
+
+SHELL := /bin/sh
+PORT ?= 8080
+BIN := .venv/bin
+# `make test ARGS="-k ring -x"` hands these to pytest.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format bench clean
+
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: ## make .venv from requirements.lock (the other verbs do it themselves)
+	@tools/bootstrap
+
+run: install ## serve a demo on 127.0.0.1:8080 (PORT=8090 for another port), data in ./.data
+	@PORT=$(PORT) tools/run
+
+test: install ## run the tests (ARGS="-k ring" for some of them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install ## check style, types and the files written from tables
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install ## mend style, rewrite the example file and docs/configuration.md
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+	@$(BIN)/python -m trackflowd.config --example > trackflowd.example.toml
+	@$(BIN)/python -m trackflowd.config --docs > docs/configuration.md
+
+bench: install ## CPU per event of worker and flusher, beside nginx's where it is installed
+	@$(BIN)/python -m bench
+
+clean: ## remove .venv, caches and ./.data
+	rm -rf .venv .venv.lock .data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
