@@ -1,0 +1,121 @@
+"""Names and meanings of every counter the processes keep.
+
+The shared page (``shared``) has a word for each, status and metrics print them, docs list them;
+nothing else spells the names. A counter of kind ``count`` only grows while the daemon runs, a
+``gauge`` is the present value. Order is layout: supervisor and children run the same code, and
+the page refuses to be attached by another (``SIGNATURE``).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["count", "gauge"]
+Role = Literal["worker", "flusher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One counter.
+
+    Args:
+        name: key in status, metrics and ``Slot.values()``.
+        kind: ``count`` (only grows) or ``gauge`` (present value).
+        meaning: one line for people.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+
+
+def _count(name: str, meaning: str) -> Counter:
+    return Counter(name, "count", meaning)
+
+
+def _gauge(name: str, meaning: str) -> Counter:
+    return Counter(name, "gauge", meaning)
+
+
+WORKER: tuple[Counter, ...] = (
+    _count("requests", "HTTP requests answered, whatever the status"),
+    _count("events_accepted", "events put into the ring"),
+    _count("events_refused", "events refused with a reason (see refusals)"),
+    _count("events_policy", "events answered 2xx but left out by policy, with X-Trackflow-Refused"),
+    _count("bots", "accepted events flagged as sent by a bot"),
+    _count("geo_missing", "accepted events without a country: no database, or address not in it"),
+    _count("bytes_in", "bytes read from clients"),
+    _count("bytes_out", "bytes written to clients"),
+    _count("responses_2xx", "answers with a 2xx status"),
+    _count("responses_3xx", "answers with a 3xx status"),
+    _count("responses_4xx", "answers with a 4xx status"),
+    _count("responses_5xx", "answers with a 5xx status"),
+    _count("connections_total", "connections accepted"),
+    _count("refused_connections", "connections closed at once: too many, or too many of one address"),
+    _count("deadline_closed", "connections closed by a deadline (header, body, idle)"),
+    _count("ring_full", "requests answered 503 because the ring had no room"),
+    _gauge("connections_open", "connections open now"),
+    _gauge("inflight_bytes", "request bytes held in memory now"),
+    _gauge("ring_used", "bytes of the ring not yet confirmed by the store"),
+    _gauge("ring_capacity", "bytes the ring can hold"),
+)
+
+FLUSHER: tuple[Counter, ...] = (
+    _count("rows_stored", "rows the store is known to hold"),
+    _count("batches_confirmed", "batches the store is known to hold"),
+    _count("batches_retried", "batches sent again under the same id"),
+    _count("batches_doubted", "batches whose outcome had to be asked of the store"),
+    _count("duplicates", "events left out as repeats of an id already taken"),
+    _count("records_damaged", "damaged places found in rings"),
+    _count("bytes_damaged", "bytes of rings found damaged and set aside"),
+    _count("records_quarantined", "rows set aside as files because they cannot be stored"),
+    _count("bytes_read", "ring bytes read"),
+    _gauge("rows_pending", "rows cut into batches and not confirmed yet"),
+    _gauge("oldest_pending_ms", "received time of the oldest event not stored, ms since 1970 UTC; 0: none"),
+    _gauge("window_ids", "event ids remembered"),
+    _gauge("window_span_ms", "how far back the remembered ids reach, in ms"),
+    _gauge("sink_state", "0 starting, 1 ok, 2 away, 3 doubt"),
+    _gauge("rings", "ring files being read"),
+)
+
+#: Machine-readable codes of refusals, one counter each in every worker. ``proto.refusals``
+#: gives each its status and text; a code not in here cannot be counted.
+REFUSALS: tuple[str, ...] = (
+    "malformed",
+    "bad_host",
+    "bad_version",
+    "bad_transfer",
+    "upgrade",
+    "expectation",
+    "url_too_long",
+    "head_too_large",
+    "body_too_large",
+    "timeout",
+    "too_busy",
+    "too_many_connections",
+    "not_found",
+    "method",
+    "unsupported_encoding",
+    "bad_encoding",
+    "inflated_too_large",
+    "empty",
+    "bad_json",
+    "bad_utf8",
+    "too_deep",
+    "too_many_events",
+    "ring_full",
+    "ring_failed",
+    "event_too_large",
+    "missing_key",
+    "unknown_key",
+    "forbidden_key",
+    "bad_type",
+    "bad_value",
+)
+
+TABLES: dict[Role, tuple[Counter, ...]] = {"worker": WORKER, "flusher": FLUSHER}
+
+#: Changes whenever a name or its place does (u32).
+SIGNATURE = zlib.crc32("\n".join([*(c.name for c in WORKER), "", *(c.name for c in FLUSHER), "", *REFUSALS]).encode())

@@ -1,0 +1,126 @@
+"""Every error TrackFlow raises on purpose.
+
+::
+
+    TrackflowError
+    ├── ConfigError        the operator's: an option, a file, a flag
+    ├── DataDirError       the operator's: data directory missing, locked, full or not ours
+    ├── Refused            the client's: answered with its status, counted by its code
+    ├── RingError          a ring file cannot be used
+    │   ├── RingFull       no space until the flusher moves the tail (503, Retry-After)
+    │   ├── RecordTooLarge a record or request the ring could never take
+    │   ├── RingLocked     another process holds it
+    │   └── RingDamaged    a header or record that fails its checks
+    ├── RecordError        bytes that are not a row of any version we know
+    ├── JournalError       the batch journal cannot be read or written
+    ├── SinkError          the store's
+    │   ├── StoreAway      nothing was sent, or nothing can have been kept: try again later
+    │   ├── StoreDoubt     the batch may or may not be there: ask before anything else
+    │   └── StoreReject    the store will never take this as it is
+    ├── QueryError         the asker's: not allowed, wrong SQL, or over a limit
+    ├── GeoError           a geo database that cannot be fetched, read or trusted
+    └── ControlError       the control socket: nobody there, or a frame that makes no sense
+
+Each carries a stable ``code`` for machines, a text for people and, where there is one, a
+``hint`` that says what to do. Only ``cli`` may end the process.
+"""
+
+from __future__ import annotations
+
+
+class TrackflowError(Exception):
+    """Base of the tree.
+
+    Args:
+        text: what is wrong, for a person.
+        hint: what to do about it, or "".
+    """
+
+    code = "error"
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.hint})" if self.hint else self.text
+
+
+class ConfigError(TrackflowError):
+    code = "config"
+
+
+class DataDirError(TrackflowError):
+    code = "data_dir"
+
+
+class Refused(TrackflowError):
+    """A request or an event that is not taken.
+
+    Args:
+        status: HTTP status to answer with when the whole request is refused.
+        code: machine-readable name, one of ``proto.refusals``' table.
+        reason: text for the sender; never holds the client's address.
+    """
+
+    def __init__(self, status: int, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.code = code
+
+
+class RingError(TrackflowError):
+    code = "ring"
+
+
+class RingFull(RingError):
+    code = "ring_full"
+
+
+class RecordTooLarge(RingError):
+    code = "record_too_large"
+
+
+class RingLocked(RingError):
+    code = "ring_locked"
+
+
+class RingDamaged(RingError):
+    code = "ring_damaged"
+
+
+class RecordError(TrackflowError):
+    code = "record"
+
+
+class JournalError(TrackflowError):
+    code = "journal"
+
+
+class SinkError(TrackflowError):
+    code = "store"
+
+
+class StoreAway(SinkError):
+    code = "store_away"
+
+
+class StoreDoubt(SinkError):
+    code = "store_doubt"
+
+
+class StoreReject(SinkError):
+    code = "store_reject"
+
+
+class QueryError(TrackflowError):
+    code = "query"
+
+
+class GeoError(TrackflowError):
+    code = "geo"
+
+
+class ControlError(TrackflowError):
+    code = "control"

@@ -1,0 +1,65 @@
+"""What a process is to the system: its name in ``ps``, and that it dies with its supervisor.
+
+A child must never outlive the supervisor: it would go on owning a ring or the store beside the
+children of the next one. The kernel sends it SIGKILL (``PR_SET_PDEATHSIG``, prctl(2)) when its
+parent ends, however it ends. If the parent was gone before the call there is no signal to come, so
+the child looks after the call: the other end of its channel names the process that made it
+(``SO_PEERCRED``, unix(7)), and that must still be the parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+
+import setproctitle
+
+from trackflowd.errors import TrackflowError
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Orphaned(TrackflowError):
+    """The supervisor that started this child is gone; the child must end."""
+
+    code = "orphaned"
+
+
+def become(title: str, channel: int | None = None) -> None:
+    """Take a name and, in a child, tie this process to its supervisor.
+
+    Args:
+        title: as ``ps`` is to show it: "trackflowd: worker 0".
+        channel: in a child, the descriptor of its end of the socketpair the supervisor made. The
+            child then dies with the supervisor and leaves Ctrl-C to it.
+
+    Raises:
+        Orphaned: the supervisor is already gone.
+    """
+    setproctitle.setproctitle(title)
+    if channel is None:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+    maker = socketpair_maker(channel)
+    if os.getppid() != maker:
+        raise Orphaned(f"the supervisor (process {maker}) ended before this child was up")
+
+
+def die_with_parent() -> None:
+    """Have the kernel send SIGKILL to this process when the thread that started it ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "PR_SET_PDEATHSIG")
+
+
+def socketpair_maker(fd: int) -> int:
+    """Process id of whoever made the unix socketpair fd is an end of."""
+    with socket.socket(fileno=os.dup(fd)) as end:
+        raw = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid: int = struct.unpack("3i", raw)[0]
+    return pid
