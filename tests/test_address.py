@@ -1,0 +1,120 @@
+"""trackflowd.proto.address: whose request it is."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackflowd.proto.address import Proxies, normal
+
+PROXIES = Proxies(["10.0.0.0/8", "192.168.1.1/32", "2001:db8:1::/48", "::ffff:172.16.0.0/108"])
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        (" 203.0.113.9 ", "203.0.113.9"),
+        ("203.0.113.9:4711", "203.0.113.9"),
+        ("2001:DB8::0:1", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("::ffff:cb00:7109", "203.0.113.9"),
+        ("[::ffff:203.0.113.9]:80", "203.0.113.9"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_an_address_has_one_form(text: str, address: str) -> None:
+    assert normal(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "unknown",
+        "_hidden",
+        "203.0.113",
+        "203.0.113.256",
+        "203.0.113.09",
+        "1.2.3.4.5",
+        "a:b",
+        "::1::",
+        "1.2.3.4\n5",
+        "١.٢.٣.٤",
+    ],
+)
+def test_what_is_no_address_is_none(text: str) -> None:
+    assert normal(text) is None
+
+
+@given(st.ip_addresses())
+def test_every_address_is_its_own_normal_form_and_trusted_where_ipaddress_says_so(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    text = str(mapped or address)
+    assert normal(str(address)) == text
+    networks = ["10.0.0.0/8", "2000::/4", "192.0.0.0/5"]
+    want = any(ipaddress.ip_address(text) in ipaddress.ip_network(network) for network in networks)
+    assert Proxies(networks).trusts(text) == want
+
+
+def test_nobody_is_trusted_by_default() -> None:
+    assert not Proxies([]).trusts("127.0.0.1")
+    assert not Proxies([]).trusts("::1")
+
+
+def test_mapped_networks_are_ipv4() -> None:
+    assert PROXIES.trusts("172.16.3.4")
+    assert not PROXIES.trusts("172.32.0.1")
+
+
+@pytest.mark.parametrize(
+    ("header", "client"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        ("6.6.6.6, 203.0.113.9, 10.1.2.3, 192.168.1.1", "203.0.113.9"),
+        ("203.0.113.9:5555, [2001:db8:1::5]:1", "203.0.113.9"),
+        ("10.0.0.1, 10.0.0.2", "10.0.0.1"),
+        ("6.6.6.6, unknown, 10.0.0.2", "10.0.0.2"),
+        ("6.6.6.6, , 10.0.0.2", "10.0.0.2"),
+        ("unknown", "10.9.9.9"),
+        ("", "10.9.9.9"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("6.6.6.6, " + "10.0.0.1, " * 40 + "10.0.0.1", "10.0.0.1"),
+    ],
+)
+def test_the_client_is_the_right_most_hop_that_is_not_trusted(header: str, client: str) -> None:
+    assert PROXIES.client("10.9.9.9", header.encode(), None) == client
+
+
+@pytest.mark.parametrize(
+    ("header", "client"),
+    [
+        ("for=203.0.113.9", "203.0.113.9"),
+        ('For="[2001:db8:cafe::17]:4711";proto=https;by=10.0.0.1', "2001:db8:cafe::17"),
+        ("for=6.6.6.6, for=203.0.113.9;proto=http, by=1.1.1.1;for=10.0.0.1", "203.0.113.9"),
+        ("for=6.6.6.6, for=_hidden, for=10.0.0.1", "10.0.0.1"),
+        ("for=unknown", "10.9.9.9"),
+        ("proto=https", "10.9.9.9"),
+        ("before=6.6.6.6", "10.9.9.9"),
+    ],
+)
+def test_forwarded_says_the_same(header: str, client: str) -> None:
+    assert PROXIES.client("10.9.9.9", None, header.encode()) == client
+
+
+def test_x_forwarded_for_goes_before_forwarded() -> None:
+    assert PROXIES.client("10.9.9.9", b"203.0.113.9", b"for=6.6.6.6") == "203.0.113.9"
+
+
+@given(st.binary(max_size=80), st.booleans())
+def test_no_header_breaks_it(header: bytes, old: bool) -> None:
+    client = PROXIES.client("10.9.9.9", header if old else None, header)
+    assert normal(client) == client

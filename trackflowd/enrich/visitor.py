@@ -1,0 +1,128 @@
+"""The visitor number: which views of a day belong together, without knowing whose they are.
+
+    blake2b(key=salt, digest_size=8) over site, address and agent → 64 bits
+
+The salt is random, of one day, and destroyed 48 h after its day ended; from then on nobody can
+tell which address gave which number, not even by trying all of them. The site is part of the
+hash, so one person on two sites is two visitors. The event's time chooses the salt, so that an
+event sent late still meets its own day's visitor; one older than every living salt takes the
+oldest. No cookie, nothing stored at the visitor's end.
+
+64 bits: among a million visitors a day two share a number with probability 3e-8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trackflowd.enrich.cache import Generations
+
+# Entries of a generation: at about 300 bytes each, 10 MB a worker at most.
+_KNOWN = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Salt:
+    """One day's salt.
+
+    Args:
+        day: ``YYYY-MM-DD``, for people.
+        from_ms, to_ms: event times it is for, ms since 1970 UTC, end exclusive.
+        salt: 16 to 64 random bytes.
+    """
+
+    day: str
+    from_ms: int
+    to_ms: int
+    salt: bytes
+
+
+class Visitors:
+    """Visitor numbers under the living salts.
+
+    Those of the current day are kept for as long as they are asked for (a page view is followed by
+    more of the same visitor): 0.2 µs against 1.2. The addresses in that cache are why ``turn`` is
+    to be called now and then.
+
+    Args:
+        salts: at least one.
+    """
+
+    def __init__(self, salts: Sequence[Salt]) -> None:
+        self._salts: list[_Keyed] = []
+        self._known: Generations[tuple[str, str, bytes], int] = Generations(_KNOWN)
+        self._get = self._known.get
+        self.swap(salts)
+
+    def swap(self, salts: Sequence[Salt]) -> None:
+        """Take over a new list of salts; what is not in it is forgotten.
+
+        Raises:
+            ValueError: the list is empty (the old one stays), or a salt is too short or long.
+        """
+        if not salts:
+            raise ValueError("visitor numbers need at least one salt")
+        if any(not 16 <= len(salt.salt) <= 64 for salt in salts):
+            raise ValueError("a salt has 16 to 64 bytes")
+        self._salts = [_Keyed(salt) for salt in sorted(salts, key=lambda salt: salt.from_ms)]
+        self._enter(self._salts[0])
+
+    def turn(self) -> None:
+        """Forget whom nobody asked for since the last turn."""
+        self._known.turn()
+
+    def number(self, site: str, address: str, agent: bytes, time_ms: int) -> int:
+        """A visitor's number.
+
+        Args:
+            site, address, agent: who it is. None holds a NUL.
+            time_ms: when the event happened, ms since 1970 UTC.
+        """
+        if self._from <= time_ms < self._to:
+            key = (site, address, agent)
+            number = self._get(key)
+            if number is None:
+                number = self._known.promote(key)
+            if number is None:
+                number = self._keyed.number(site, address, agent)
+                self._known.put(key, number)
+            return number
+        keyed = self._of(time_ms)
+        if keyed.from_ms > self._from:
+            self._enter(keyed)
+        return keyed.number(site, address, agent)
+
+    def _enter(self, keyed: _Keyed) -> None:
+        """Make a day the current one. Only forward: late events of yesterday do not throw out today."""
+        self._keyed, self._from, self._to = keyed, keyed.from_ms, keyed.to_ms
+        self._known.clear()
+
+    def _of(self, time_ms: int) -> _Keyed:
+        """Salt of a time: its own, else the last one before it, else the oldest."""
+        chosen = self._salts[0]
+        for keyed in self._salts:
+            if keyed.from_ms <= time_ms:
+                chosen = keyed
+        return chosen
+
+
+class _Keyed:
+    """A salt ready for use. Copying a keyed hash spares setting up the key (0.8 µs against 1.1)."""
+
+    __slots__ = ("_hash", "from_ms", "to_ms")
+
+    def __init__(self, salt: Salt) -> None:
+        self.from_ms, self.to_ms = salt.from_ms, salt.to_ms
+        self._hash = hashlib.blake2b(key=salt.salt, digest_size=8)
+
+    def number(self, site: str, address: str, agent: bytes) -> int:
+        hashed = self._hash.copy()
+        hashed.update(f"{site}\0{address}\0".encode() + agent)  # NUL keeps the three apart
+        return int.from_bytes(hashed.digest(), "little")
+
+
+def site_hash(site: str) -> int:
+    """The site's number in a ring's record header and the window of ids."""
+    return int.from_bytes(hashlib.blake2b(site.encode(), digest_size=8).digest(), "little")

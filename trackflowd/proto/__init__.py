@@ -1,0 +1,1 @@
+"""Meaning without I/O: bytes in, values out; values in, bytes out."""

@@ -1,0 +1,296 @@
+"""Frames of the control socket and of the channels to children, and the table of commands.
+
+A frame::
+
+     0        1        2        3        4
+    ┌────────┬────────┬────────┬────────┬─────────────────────┐
+    │ length of what follows, u32, big  │ one msgpack map     │
+    └────────┴────────┴────────┴────────┴─────────────────────┘
+
+The control socket, S = server, C = client::
+
+    S  {"hello": "trackflow", "version": "0.1.0", "protocol": 1}
+    C  {"id": 1, "name": "status", "args": {}}
+    S  {"id": 1, "ok": true, "value": …}     or
+    S  {"id": 1, "ok": false, "error": {"code": …, "text": …, "hint": …}}
+
+A command that streams is answered ``ok`` once and then sends ``{"id": 1, "event": …}`` until the
+client closes or sends ``{"id": 1, "cancel": true}``. Requests of one connection may be answered in
+another order than they were sent; ``id`` (an integer the client chooses) tells which is which.
+
+A channel between supervisor and child carries the same frames with a ``type`` in each: ``call``
+(id, name, args) downwards; ``reply`` (id, ok, value or error), ``ready``, ``drained`` and ``event``
+(rows) upwards.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from trackflowd.errors import ControlError
+
+PROTOCOL = 1
+
+#: Most bytes of a query's answer: what a terminal or a script's memory takes without a thought.
+MAX_RESULT = 8 * 2**20
+#: Most bytes of a frame: a full result and room for what is around it.
+MAX_FRAME = MAX_RESULT + 64 * 1024
+#: Most bytes of a frame a client may send; a query is text that people write.
+MAX_REQUEST = 2**20
+
+_LENGTH = struct.Struct(">I")
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One message as a frame.
+
+    Raises:
+        ControlError: longer than ``MAX_FRAME``, or holding what msgpack cannot say.
+    """
+    try:
+        body: bytes = msgpack.packb(message, use_bin_type=True)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ControlError(f"a message that cannot be sent: {error}") from error
+    if len(body) > MAX_FRAME:
+        raise ControlError(f"a message of {len(body)} bytes; the most is {MAX_FRAME}", "ask for less")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Bytes in any pieces → messages.
+
+    Args:
+        limit: most bytes of a frame; a longer one is refused by its length alone, unread.
+    """
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Messages completed by data, maybe none.
+
+        Raises:
+            ControlError: not our frames. The other side must be closed: nothing later makes sense.
+        """
+        self.receive(data)
+        found: list[dict[str, Any]] = []
+        while (message := self.maybe_next()) is not None:
+            found.append(message)
+        return found
+
+    def receive(self, data: bytes) -> None:
+        """Take in bytes; ask ``maybe_next`` for what they complete."""
+        self._buffer += data
+
+    def maybe_next(self) -> dict[str, Any] | None:
+        """Next whole message; None: more bytes are needed.
+
+        Raises:
+            ControlError: see ``feed``.
+        """
+        if len(self._buffer) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if length > self._limit:
+            raise ControlError(f"a frame of {length} bytes; the most is {self._limit}")
+        end = _LENGTH.size + length
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[_LENGTH.size : end])
+        del self._buffer[:end]  # bytearray moves its start, it does not copy the rest
+        return _message(body)
+
+
+def _message(body: bytes) -> dict[str, Any]:
+    try:
+        value = msgpack.unpackb(body, strict_map_key=True)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ControlError(f"a frame that is not msgpack: {error or type(error).__name__}") from error
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ControlError("a frame that is not a map with text keys")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """One argument of a command.
+
+    Args:
+        name: its key in ``args``.
+        kind: ``text``, ``number`` or ``map``.
+        help: one line.
+        default: used where it is not given; ``...``: it must be given.
+    """
+
+    name: str
+    kind: str
+    help: str
+    default: Any = ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the table.
+
+    Args:
+        name: as requests name it.
+        help: one line.
+        args: arguments; no others are taken.
+        acting: it changes what the daemon does; others only look.
+        streams: it answers with events until cancelled.
+    """
+
+    name: str
+    help: str
+    args: tuple[Arg, ...] = ()
+    acting: bool = False
+    streams: bool = False
+
+
+_COMMANDS = (
+    Command("version", "versions of the daemon and of this protocol"),
+    Command("status", "everything `trackflow status` shows"),
+    Command("processes", "the processes, with memory, CPU and restarts"),
+    Command("rings", "the ring files and how full they are"),
+    Command("config", "the options in effect; passwords masked"),
+    Command(
+        "tail",
+        "rows as they are accepted, without the visitor's address",
+        (
+            Arg("site", "text", "only this site", ""),
+            Arg("name", "text", "only events of this name", ""),
+        ),
+        streams=True,
+    ),
+    Command(
+        "query",
+        "answer of one read-only SQL statement, bounded in time, rows, memory and size",
+        (
+            Arg("sql", "text", "the statement"),
+            Arg("format", "text", "table, json or csv", "table"),
+            Arg("params", "map", "values for {name:Type} in the statement", None),
+        ),
+    ),
+    Command(
+        "stats",
+        "a named statistic",
+        (
+            Arg("name", "text", "which", "overview"),
+            Arg("site", "text", "which site; empty: all", ""),
+            Arg("from", "number", "begin of the period, ms since 1970 UTC", 0),
+            Arg("to", "number", "end of the period, ms since 1970 UTC; 0: now", 0),
+        ),
+    ),
+    Command(
+        "flush",
+        "store what the rings hold now, without waiting for batch.max_age",
+        (Arg("wait", "number", "seconds to wait until it is stored; 0: do not wait", 10),),
+        acting=True,
+    ),
+    Command("drain", "stop as SIGTERM does: answer what is in flight, store everything, end", acting=True),
+    Command("stop", "stop in about a second; what is not stored stays in the rings", acting=True),
+)
+
+COMMANDS: Mapping[str, Command] = {command.name: command for command in _COMMANDS}
+
+_KINDS: Mapping[str, tuple[type, ...]] = {"text": (str,), "number": (int, float), "map": (dict, type(None))}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that can be acted on: known command, every argument present and of its kind."""
+
+    id: int
+    command: Command
+    args: dict[str, Any]
+
+
+class BadRequest(ControlError):
+    """A request that is answered with an error; the connection goes on."""
+
+    def __init__(self, code: str, text: str, hint: str = "") -> None:
+        super().__init__(text, hint)
+        self.code = code
+
+
+def read_id(message: Mapping[str, Any]) -> int:
+    """The id of a client's message.
+
+    Raises:
+        ControlError: none, so that not even an error could be answered: close the client.
+    """
+    number = message.get("id")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ControlError("a message without an integer id")
+    return number
+
+
+def read_request(message: Mapping[str, Any]) -> Request:
+    """A client's message as a request.
+
+    Raises:
+        BadRequest: ``unknown_command`` or ``bad_arguments``.
+        ControlError: it has no id.
+    """
+    number = read_id(message)
+    name = message.get("name")
+    command = COMMANDS.get(name) if isinstance(name, str) else None
+    if command is None:
+        raise BadRequest("unknown_command", f"there is no command {name!r}", "commands: " + ", ".join(COMMANDS))
+    given = message.get("args") or {}
+    if not isinstance(given, dict):
+        raise BadRequest("bad_arguments", f"{command.name}: args must be a map")
+    names = [arg.name for arg in command.args]
+    if strange := sorted(set(given) - set(names), key=str):
+        raise BadRequest(
+            "bad_arguments",
+            f"{command.name} takes no argument {strange[0]!r}",
+            f"it takes {', '.join(names)}" if names else "it takes none",
+        )
+    return Request(number, command, {arg.name: _value(command, arg, given) for arg in command.args})
+
+
+def _value(command: Command, arg: Arg, given: Mapping[str, Any]) -> Any:
+    value = given.get(arg.name, arg.default)
+    if value is ...:
+        raise BadRequest("bad_arguments", f"{command.name} needs the argument {arg.name}", arg.help)
+    if isinstance(value, bool) or not isinstance(value, _KINDS[arg.kind]):
+        raise BadRequest("bad_arguments", f"{command.name}: {arg.name} must be a {arg.kind}", arg.help)
+    return value
+
+
+def hello(version: str) -> dict[str, Any]:
+    """The server's first message."""
+    return {"hello": "trackflow", "version": version, "protocol": PROTOCOL}
+
+
+def check_hello(message: Mapping[str, Any]) -> str:
+    """Version of the daemon that said hello.
+
+    Raises:
+        ControlError: it is not ours, or speaks another protocol.
+    """
+    if message.get("hello") != "trackflow":
+        raise ControlError("whoever listens on this socket is not trackflowd")
+    if message.get("protocol") != PROTOCOL:
+        raise ControlError(
+            f"the daemon speaks protocol {message.get('protocol')}, this tool {PROTOCOL}",
+            "use the `trackflow` of the daemon's own version",
+        )
+    return str(message.get("version", ""))
+
+
+def ok(number: int, value: Any) -> dict[str, Any]:
+    """Answer of a request that went well."""
+    return {"id": number, "ok": True, "value": value}
+
+
+def failed(number: int, code: str, text: str, hint: str = "") -> dict[str, Any]:
+    """Answer of a request that did not."""
+    return {"id": number, "ok": False, "error": {"code": code, "text": text, "hint": hint}}

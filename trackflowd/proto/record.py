@@ -1,0 +1,89 @@
+"""Row ↔ ring bytes.
+
+A record's payload is one msgpack array of seven elements::
+
+    [version, page, source, agent, place, client, event]
+
+``version`` is a small integer. ``page`` to ``client`` are *bin* values, each holding a msgpack
+array of that part's fields in the order of ``event.FIELDS``; as bytes they can be joined from a
+cache by the worker and recognised by a dictionary in the flusher without being decoded again.
+``event`` is a plain array of the per-event fields. Event id, site hash and received time are in
+the ring's record header, the batch id is added by the flusher.
+
+Adding, removing or reordering a field changes what is on disk: raise ``VERSION``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+
+from trackflowd.errors import RecordError
+from trackflowd.event import CACHED_PARTS, PartName, part
+
+VERSION = 1
+
+_ARRAY_7 = b"\x97"  # msgpack fixarray header, then the version as a positive fixint
+_HEAD = _ARRAY_7 + bytes([VERSION])
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+EVENT_FIELDS = tuple(field.name for field in part("event"))
+PART_FIELDS: dict[PartName, tuple[str, ...]] = {
+    name: tuple(field.name for field in part(name)) for name in CACHED_PARTS
+}
+
+#: What ``decode`` returns: the five parts as bytes (for ``decode_part``), then the event's values.
+Decoded = tuple[bytes, bytes, bytes, bytes, bytes, list[Any]]
+
+
+def encode_part(values: Sequence[str | int]) -> bytes:
+    """A cached part's values, in table order, as bytes ready for ``encode``."""
+    packed: bytes = _pack(_pack(list(values)))
+    return packed
+
+
+def encode(page: bytes, source: bytes, agent: bytes, place: bytes, client: bytes, event: Sequence[Any]) -> bytes:
+    """One record's payload.
+
+    Args:
+        page, source, agent, place, client: from ``encode_part``.
+        event: values of ``EVENT_FIELDS``, in that order.
+    """
+    return b"".join((_HEAD, page, source, agent, place, client, _pack(event)))
+
+
+def decode(payload: bytes | memoryview) -> Decoded:
+    """Parts and event values of a payload.
+
+    Raises:
+        RecordError: not a payload, or of a version this code does not know.
+    """
+    try:
+        values = msgpack.unpackb(payload, strict_map_key=False)
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"a record that is not msgpack: {error}") from error
+    if not isinstance(values, list) or len(values) != 7:
+        raise RecordError("a record that is not an array of seven")
+    if values[0] != VERSION:
+        raise RecordError(
+            f"a record of format {values[0]!r}, this program knows {VERSION}",
+            "drain the rings with the version that wrote them",
+        )
+    return values[1], values[2], values[3], values[4], values[5], values[6]
+
+
+def decode_part(raw: bytes) -> tuple[Any, ...]:
+    """Values of a part as ``decode`` returned it, in table order.
+
+    Raises:
+        RecordError: not a part.
+    """
+    try:
+        values = msgpack.unpackb(raw)
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"a record part that is not msgpack: {error}") from error
+    if not isinstance(values, list):
+        raise RecordError("a record part that is not an array")
+    return tuple(values)

@@ -1,0 +1,77 @@
+"""Every way a request or an event can be refused: code, status, when.
+
+A code says the same everywhere: in the JSON answer (``{"error": code, "reason": text}``), in the
+counters (``counters.REFUSALS`` has one per code) and in docs/protocol.md. Each code has one status.
+
+Where several would do, a status was taken that stops senders from trying again what can never be
+taken: trackers in the field give up after 400, 401, 403, 410 and 422 and retry the rest.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trackflowd.errors import Refused
+
+
+class Code(NamedTuple):
+    """One row of the table.
+
+    Args:
+        name: the code.
+        status: HTTP status when the whole request is refused for it.
+        scope: ``connection``: the request cannot be read, the connection is closed after the answer;
+            ``request``: this request, the connection goes on; ``event``: one event of a request.
+        when: one line for the docs.
+    """
+
+    name: str
+    status: int
+    scope: str
+    when: str
+
+
+TABLE: tuple[Code, ...] = (
+    Code("malformed", 400, "connection", "not HTTP as RFC 9112 has it, or in a form that proxies read differently"),
+    Code("bad_host", 400, "connection", "no Host, two, one that is no host, or another than the target names"),
+    Code("bad_version", 505, "connection", "a version other than HTTP/1.1 and HTTP/1.0"),
+    Code("bad_transfer", 400, "connection", "Transfer-Encoding other than exactly `chunked`, or in HTTP/1.0"),
+    Code("upgrade", 400, "connection", "Upgrade or CONNECT: there is nothing to change to"),
+    Code("expectation", 417, "connection", "Expect other than `100-continue`"),
+    Code("url_too_long", 414, "connection", "target longer than `http.max_url`"),
+    Code("head_too_large", 431, "connection", "request line and headers longer than `http.max_head`"),
+    Code("body_too_large", 413, "connection", "body longer than `http.max_body`"),
+    Code("timeout", 408, "connection", "head or body not complete within its deadline"),
+    Code("too_busy", 503, "connection", "unfinished bodies take more than `http.max_inflight`"),
+    Code("too_many_connections", 503, "connection", "above `http.max_connections`, or as many of one address"),
+    Code("not_found", 404, "request", "no such route"),
+    Code("method", 405, "request", "route does not know this method; Allow names those it knows"),
+    Code("unsupported_encoding", 415, "request", "Content-Encoding other than gzip and identity"),
+    Code("bad_encoding", 400, "request", "body is not one whole gzip member, though it says or looks like gzip"),
+    Code("inflated_too_large", 413, "request", "body inflates to more than `http.max_inflated`"),
+    Code("empty", 400, "request", "no body, or no event in it"),
+    Code("bad_json", 400, "request", "not JSON (RFC 8259: NaN and Infinity are not)"),
+    Code("bad_utf8", 400, "request", "not UTF-8, or half of a surrogate pair"),
+    Code("too_deep", 400, "request", "nested deeper than any event can be"),
+    Code("too_many_events", 413, "request", "more than `http.max_events`, or more than a quarter of the ring"),
+    Code("ring_full", 503, "request", "no room until the store has taken more; nothing of the request was kept"),
+    Code("ring_failed", 503, "request", "the ring cannot be trusted; nothing of the request was kept"),
+    Code("event_too_large", 413, "event", "finished event longer than an eighth of the ring"),
+    Code("missing_key", 400, "event", "a required key is missing"),
+    Code("unknown_key", 400, "event", "a key that does not exist"),
+    Code("forbidden_key", 403, "event", "a key that needs a server key"),
+    Code("bad_type", 400, "event", "a value of another type than its key has"),
+    Code("bad_value", 400, "event", "a value of the right type that its key cannot have"),
+)
+
+STATUS: dict[str, int] = {code.name: code.status for code in TABLE}
+
+
+def refused(code: str, reason: str) -> Refused:
+    """The exception for a code.
+
+    Args:
+        code: one of the table's; else KeyError.
+        reason: text for the sender: what is wrong and what would be right. Never an address.
+    """
+    return Refused(STATUS[code], code, reason)
