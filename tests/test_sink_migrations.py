@@ -1,0 +1,137 @@
+"""sink.migrations: the files, the order, and stores of earlier and later schemas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.batches import PARTITION, batch
+from trackflowd.errors import StoreAway, StoreReject
+from trackflowd.event import FIELDS
+from trackflowd.sink import migrations
+from trackflowd.sink.base import QueryLimits, SinkOptions
+from trackflowd.sink.clickhouse import ClickHouseSink
+from trackflowd.sink.migrations import Migration
+
+KNOWN = migrations.load("clickhouse")
+FIRST, SECOND = KNOWN[0], KNOWN[1]
+LIMITS = QueryLimits()
+
+
+@contextmanager
+def opened(data: Path, retention_days: int = 0) -> Iterator[ClickHouseSink]:
+    sink = ClickHouseSink("chdb:", SinkOptions(data, memory=2**30, retention_days=retention_days))
+    try:
+        sink.open()
+        yield sink
+    finally:
+        sink.close()
+
+
+def versions(sink: ClickHouseSink) -> list[int]:
+    return [
+        int(line) for line in sink.query("SELECT version FROM trackflow_schema ORDER BY 1", "csv", LIMITS).split()[1:]
+    ]
+
+
+@contextmanager
+def knowing(monkeypatch: pytest.MonkeyPatch, *known: Migration) -> Iterator[None]:
+    """As if the program knew these only."""
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "load", lambda store: known)
+        yield
+
+
+def test_the_files_are_numbered_from_one_without_gaps() -> None:
+    assert [each.version for each in KNOWN] == list(range(1, len(KNOWN) + 1))
+    assert len(KNOWN) >= 2
+    assert all(each.statements and re.fullmatch(r"[a-z][a-z0-9_]*", each.name) for each in KNOWN)
+
+
+def test_the_first_schema_has_the_fields_as_columns() -> None:
+    body = FIRST.statements[0].partition("(\n")[2]
+    columns = re.findall(r"^    (?!INDEX)(\w+) (.*?)(?: CODEC\(.*\))?,$", body, re.M)
+    assert columns == [(field.name, field.clickhouse) for field in FIELDS]
+
+
+def test_the_documented_columns_are_the_fields() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "schema.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", page, re.M)
+    assert documented == [(field.name, field.clickhouse, field.meaning) for field in FIELDS]
+    for migration in KNOWN:
+        assert f"`{migration.version:04d}_{migration.name}`" in page
+
+
+def test_a_file_is_split_at_the_ends_of_its_statements() -> None:
+    assert migrations.split("-- a; b;\nSELECT ';'\n-- c\n, 1;\n\nSELECT 2;\n") == ("SELECT ';'\n, 1", "SELECT 2")
+    assert migrations.split("-- nothing\n") == ()
+
+
+def test_only_what_is_missing_runs_in_order_and_is_noted_after_its_last_statement() -> None:
+    known = [Migration(3, "c", ("e",)), Migration(1, "a", ("never",)), Migration(2, "b", ("c", "d"))]
+    done: list[str] = []
+    assert migrations.apply(known, lambda: {1}, done.append, lambda each: done.append(f"noted {each.version}")) == 3
+    assert done == ["c", "d", "noted 2", "e", "noted 3"]
+
+
+def test_a_new_store_has_the_fields_as_columns_and_every_change_noted(tmp_path: Path) -> None:
+    with opened(tmp_path) as sink:
+        sql = "SELECT name, type FROM system.columns WHERE table = 'events' AND database = 'default' ORDER BY position"
+        asked = sink.query(sql, "csv", LIMITS).decode().splitlines()[1:]
+        assert asked == [f'"{field.name}","{field.clickhouse}"' for field in FIELDS]
+        assert versions(sink) == [each.version for each in KNOWN]
+
+
+def test_a_store_of_schema_one_with_rows_goes_on_through_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = batch(1, range(1000))
+    with knowing(monkeypatch, FIRST), opened(tmp_path) as sink:
+        assert versions(sink) == [1]
+        sink.insert(old)
+    with opened(tmp_path) as sink:
+        assert versions(sink) == [each.version for each in KNOWN]
+        sink.insert(batch(2, range(1000, 3000)))
+        assert (sink.count(1, PARTITION), sink.count(2, PARTITION)) == (1000, 2000)
+        index = "SELECT name FROM system.data_skipping_indices WHERE table = 'events' ORDER BY name"
+        assert sink.query(index, "csv", LIMITS).split()[1:] == [b'"batch_minmax"', b'"event_id_bloom"']
+        ids = list(zip(old.columns["site"], old.columns["event_id"], strict=True))
+        assert sink.present(ids) == set(ids)
+
+
+@pytest.mark.parametrize("ran", range(len(SECOND.statements) + 1))
+def test_a_change_that_was_cut_short_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: int
+) -> None:
+    class Killed(Exception):
+        pass
+
+    cut_short = Migration(2, SECOND.name, (*SECOND.statements[:ran], "SELECT throwIf(1, 'killed')"))
+    with knowing(monkeypatch, FIRST, cut_short), pytest.raises(StoreAway, match="killed"), opened(tmp_path):
+        pass
+    with opened(tmp_path) as sink:
+        assert versions(sink) == [each.version for each in KNOWN]
+        sink.insert(batch(1, range(10)))
+        assert sink.count(1, PARTITION) == 10
+
+
+def test_a_store_of_a_later_program_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as sink:
+        assert sink._asker is not None
+        sink._asker.command("INSERT INTO trackflow_schema (version, name) VALUES (99, 'of the future')")
+    with pytest.raises(StoreReject, match="version 99, this program knows"), opened(tmp_path):
+        pass
+    with knowing(monkeypatch, *KNOWN, Migration(99, "of the future", ())), opened(tmp_path) as sink:
+        assert versions(sink) == [*(each.version for each in KNOWN), 99]
+
+
+def test_retention_is_set_changed_and_taken_off(tmp_path: Path) -> None:
+    sql = "SELECT extract(engine_full, 'TTL (.*?) SETTINGS') AS ttl FROM system.tables WHERE name = 'events'"
+    for days, ttl in [(0, ""), (30, "toDateTime(received) + toIntervalDay(30)"), (30, None), (7, None), (0, "")]:
+        with opened(tmp_path, days) as sink:
+            found = sink.query(sql, "csv", LIMITS).decode().splitlines()[1].strip('"')
+        assert found == (ttl if ttl is not None else f"toDateTime(received) + toIntervalDay({days})")

@@ -1,0 +1,1 @@
+"""Stores that batches land in. ``base`` says what a sink is; each other file is one kind of store."""

@@ -1,0 +1,285 @@
+"""Two ways to the same engine: a ClickHouse server over HTTP, chDB in this process. One client library for both.
+
+What differs is here, what is the same is in ``clickhouse``: how a connection is made, how a block is handed over,
+and whether an insert can run on when its sender is gone (on a server it can, in this process it cannot).
+
+Settings pinned with every insert, whatever the server's profile says. One batch must stay one block, or the
+deduplication token means another thing at every try and half a batch can be kept:
+
+- ``async_insert=0``: otherwise (the default of recent servers) the server gathers rows of several inserts.
+- ``max_insert_threads=1`` and block sizes far above any batch: nothing splits or joins blocks.
+- ``wait_end_of_query=1``: an error after the first bytes of the answer becomes a status, not a text in a 200.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator, Mapping
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from urllib3 import PoolManager, Timeout
+
+from trackflowd.errors import ConfigError, StoreDoubt
+from trackflowd.event import FIELDS
+from trackflowd.sink.base import Batch, QueryLimits, SinkOptions, shorten
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+DEFAULT_DATABASE = "trackflow"
+
+#: Bytes of a block a chunk holds on its way to a server.
+CHUNK = 256 * 1024
+
+#: Above any batch (a batch has at most some 100 MB and a million rows).
+_BLOCK_ROWS = 2**26
+_BLOCK_BYTES = 2**36
+
+INSERT_SETTINGS: Mapping[str, int] = {
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "max_insert_block_size": _BLOCK_ROWS,
+    "min_insert_block_size_rows": _BLOCK_ROWS,
+    "min_insert_block_size_bytes": _BLOCK_BYTES,
+}
+
+_COLUMNS = [field.name for field in FIELDS]
+
+
+class Engine(Protocol):
+    """A way to the engine."""
+
+    identity: str
+    database: str
+    #: Nothing runs on in it when the process that asked is gone.
+    embedded: bool
+
+    def writer(self) -> Client:
+        """A connection for inserts."""
+
+    def asker(self, writer: Client) -> Client:
+        """A connection for everything else that the flusher does; may be the writer's."""
+
+    def reader(self, limits: QueryLimits) -> Client:
+        """A connection on which nothing but bounded reading is possible."""
+
+    def insert(self, writer: Client, batch: Batch, block: bytes) -> None:
+        """Hand a block over; raises what the driver raises, or ``StoreDoubt``."""
+
+    def release(self, client: Client) -> None:
+        """Close a connection."""
+
+
+def engine(url: str, options: SinkOptions) -> Engine:
+    """The way to the store of a url (see ``base.open_sink``).
+
+    Raises:
+        ConfigError: the url makes no sense.
+    """
+    return Embedded(url, options) if url.startswith("chdb:") else Server(url, options)
+
+
+def _query_settings(limits: QueryLimits) -> dict[str, Any]:
+    return {
+        "max_execution_time": limits.max_seconds,
+        "max_result_rows": limits.max_rows,
+        # In memory; text is at most a few times smaller (a number of one digit takes eight bytes here).
+        "max_result_bytes": 8 * limits.max_answer,
+        "result_overflow_mode": "throw",
+        "timeout_overflow_mode": "throw",
+        "max_memory_usage": limits.max_memory,
+        "output_format_json_quote_64bit_integers": 0,
+        "output_format_json_quote_decimals": 0,
+        "output_format_pretty_row_numbers": 0,
+        "output_format_pretty_color": 0,
+        "readonly": 1,  # last: after it nothing can be set
+    }
+
+
+def _deduplication(client: Client, on: bool) -> dict[str, Any]:
+    """Settings that turn it on or off: where the engine knows the newer one, that one decides alone."""
+    settings: dict[str, Any] = {"insert_deduplicate": int(on)}
+    if "deduplicate_insert" in client.server_settings:
+        settings["deduplicate_insert"] = "enable" if on else "disable"
+    return settings
+
+
+def _library() -> Any:
+    import clickhouse_connect  # here, not at import: a second, and in no process but the one with the store
+    from clickhouse_connect import common
+
+    common.set_setting("autogenerate_session_id", False)  # a session would make connections wait for each other
+    common.set_setting("send_os_user", False)
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it would say is raised as well
+    return clickhouse_connect
+
+
+class _Pool(PoolManager):
+    """Connections of one client; keeps the body of the last answer, which the driver does not look at."""
+
+    answer = b""
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        self.answer = b""
+        response = super().request(*args, **kwargs)
+        if kwargs.get("preload_content", True):
+            self.answer = response.data
+        return response
+
+
+class Server:
+    """``clickhouse://[user[:password]@]host[:port][/database]`` (HTTP), ``clickhouses://…`` (HTTPS)."""
+
+    embedded = False
+
+    def __init__(self, url: str, options: SinkOptions) -> None:
+        hint = "clickhouse://user:password@host:8123/database"
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"store url: {error}", hint) from error
+        if not parts.hostname or parts.query or parts.fragment or parts.path.count("/") > 1:
+            raise ConfigError("store url: a host, then at most a database", hint)
+        self._tls = parts.scheme == "clickhouses"
+        self._host = parts.hostname
+        self._port = port or (8443 if self._tls else 8123)
+        self._user = unquote(parts.username or "default")
+        self._password = unquote(parts.password or "")
+        self._timeout = options.timeout_s
+        self.database = unquote(parts.path.strip("/")) or DEFAULT_DATABASE
+        self.identity = f"{parts.scheme}://{self._host}:{self._port}/{self.database}"
+
+    def writer(self) -> Client:
+        return self._connect(self._timeout, {"async_insert": 0})
+
+    def asker(self, writer: Client) -> Client:
+        return self._connect(self._timeout, {"async_insert": 0})
+
+    def reader(self, limits: QueryLimits) -> Client:
+        settings = {"cancel_http_readonly_queries_on_client_close": 1, **_query_settings(limits)}
+        client = self._connect(limits.max_seconds + self._timeout, settings)
+        client.database = self.database
+        return client
+
+    def insert(self, writer: Client, batch: Batch, block: bytes) -> None:
+        settings = {
+            **INSERT_SETTINGS,
+            **_deduplication(writer, on=True),
+            "insert_deduplication_token": batch.token,
+            "deduplicate_blocks_in_dependent_materialized_views": 1,
+            "query_id": batch.token,
+            "wait_end_of_query": 1,
+        }
+        # A generator: a body of bytes would be sent again by the driver, unasked, when the connection is lost.
+        writer.raw_insert("events", _COLUMNS, _chunks(block), settings=settings, fmt="Native")
+        answer = _pool(writer).answer
+        if answer.strip():
+            raise StoreDoubt(f"the store took it, with a text: {shorten(answer.decode(errors='replace'))}")
+
+    def release(self, client: Client) -> None:
+        client.close()
+        _pool(client).clear()
+
+    def _connect(self, timeout: float, settings: Mapping[str, Any]) -> Client:
+        pool = _Pool(num_pools=1, maxsize=1, retries=0)
+        try:
+            client: Client = _library().get_client(
+                interface="https" if self._tls else "http",
+                host=self._host,
+                port=self._port,
+                username=self._user,
+                password=self._password,
+                pool_mgr=pool,
+                compress=False,
+                query_retries=0,
+                connect_timeout=ceil(timeout),
+                send_receive_timeout=ceil(timeout),
+                client_name="trackflowd",
+                show_clickhouse_errors="scrub",  # texts without the url
+                settings=dict(settings),
+            )
+        except BaseException:
+            pool.clear()
+            raise
+        http: Any = client
+        http.http_retries = 0  # the driver's own default is one
+        http.timeout = Timeout(connect=timeout, read=timeout)
+        return client
+
+
+def _pool(client: Client) -> _Pool:
+    http: Any = client
+    pool: _Pool = http.http
+    return pool
+
+
+def _chunks(block: bytes) -> Generator[bytes, None, None]:
+    for start in range(0, len(block), CHUNK):
+        yield block[start : start + CHUNK]
+
+
+class Embedded:
+    """``chdb:`` (the engine's files are in the data directory) or ``chdb:///path``."""
+
+    embedded = True
+    database = "default"
+
+    def __init__(self, url: str, options: SinkOptions) -> None:
+        parts = urlsplit(url)
+        if parts.netloc or parts.query or parts.fragment:
+            raise ConfigError(f"store url {url!r}", "chdb: for the data directory, or chdb:///path")
+        self._path = Path(unquote(parts.path)) if parts.path else options.data_dir / "store"
+        # Without a path the store moves with the data directory, and so with the journal that names it.
+        self.identity = f"chdb://{self._path}" if parts.path else "chdb:"
+        self._memory = options.memory
+
+    def writer(self) -> Client:
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._connect({"async_insert": 0})
+
+    def asker(self, writer: Client) -> Client:
+        return writer
+
+    def reader(self, limits: QueryLimits) -> Client:
+        # Half of the cores: what a query leaves of the engine's threads and caches, inserts have.
+        threads = max(1, (os.cpu_count() or 1) // 2)
+        return self._connect({"max_threads": threads, **_query_settings(limits)})
+
+    def insert(self, writer: Client, batch: Batch, block: bytes) -> None:
+        # No token: the engine dies with this process, so no late twin of a sending exists; the check after a doubt
+        # needs none. Without a token the engine would compare contents, and a batch sent again after its half
+        # was deleted would be taken for a repeat and dropped.
+        settings = {**INSERT_SETTINGS, **_deduplication(writer, on=False)}
+        clause = ", ".join(f"{name}='{value}'" for name, value in settings.items())
+        file = os.memfd_create("trackflow-batch", os.MFD_CLOEXEC)  # rows never touch a disk outside of the store
+        try:
+            with open(file, "wb", closefd=False) as out:
+                out.write(block)
+            source = f"/proc/self/fd/{file}"
+            columns = ", ".join(_COLUMNS)
+            writer.command(f"INSERT INTO events ({columns}) FROM INFILE '{source}' SETTINGS {clause} FORMAT Native")
+        finally:
+            os.close(file)
+
+    def release(self, client: Client) -> None:
+        client.close()
+
+    def _connect(self, settings: Mapping[str, Any]) -> Client:
+        options = {
+            "max_server_memory_usage": self._memory,
+            "mark_cache_size": self._memory // 16,  # its own default is 5 GiB
+            "logger.level": "none",
+        }
+        client: Client = _library().get_client(
+            interface="chdb",
+            path=str(self._path),
+            chdb_options=options,
+            settings=dict(settings),
+            show_clickhouse_errors="scrub",
+        )
+        return client
