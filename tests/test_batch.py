@@ -1,0 +1,150 @@
+"""Batches: partitions, what is left out, columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.rows import NOW, event_id, payload, row, site_hash, values_of
+from trackflowd.batch import (
+    Columns,
+    Pending,
+    Sealed,
+    checksum,
+    chosen,
+    marked,
+    new_batch_id,
+    partition_end,
+    partition_of,
+    partition_start,
+    seal,
+)
+from trackflowd.errors import RecordError
+from trackflowd.event import FIELDS
+from trackflowd.journal import Cut, Range
+from trackflowd.ring.layout import ATTEMPT, CLIENT_ID, Record
+
+RING = b"r" * 16
+
+
+def as_record(n: int, position: int = 0, received: int = NOW, flags: int = CLIENT_ID) -> Record:
+    one_id, site, received, flags, raw = row(n, received, flags)
+    return Record(position, position + 64, one_id, site, received, flags, raw)
+
+
+def cut_of(ranges: tuple[Range, ...], rows: int, crc: int) -> Cut:
+    return Cut(1, NOW, 1, "null:", 202511, rows, crc, 1, (0, 0), ranges)
+
+
+def sealed(pending: Pending, repeats: set[int] | None = None) -> Sealed:
+    ids = {event_id(n) for n in repeats or ()}
+    return seal(pending, cut_of, lambda one: one[2] in ids)
+
+
+@given(st.integers(0, 4_102_444_800_000))
+def test_a_received_time_lies_within_its_partition(received: int) -> None:
+    partition = partition_of(received)
+    assert partition_start(partition) <= received < partition_end(partition)
+    assert partition_of(partition_end(partition)) != partition
+    when = datetime.fromtimestamp(received / 1000, UTC)
+    assert partition == when.year * 100 + when.month
+
+
+def test_batch_ids_grow_with_time_are_uuids_of_version_7_and_do_not_repeat() -> None:
+    ids = [new_batch_id(NOW + n) for n in range(100)]
+    assert ids == sorted(ids)
+    assert len({new_batch_id(NOW) for _ in range(1000)}) == 1000
+    assert all(one >> 76 & 0xF == 7 and one >> 62 & 3 == 2 and one >> 80 == NOW + n for n, one in enumerate(ids))
+
+
+def test_a_range_ends_where_the_month_changes() -> None:
+    december = partition_end(202511)
+    records = [as_record(1, 0, december - 1), as_record(2, 64, december), as_record(3, 128, december - 1)]
+    pending = Pending()
+    assert pending.take(RING, 0, records) == 1
+    assert pending.ended
+    assert pending.take(RING, 64, records[1:]) == 0
+    assert pending.take(b"s" * 16, 0, [as_record(4, 0, december)]) == 0
+    assert sealed(pending).cut.ranges == (Range(RING, 0, 64, 1),)
+
+
+def test_several_rings_join_one_batch_each_with_one_contiguous_range() -> None:
+    other = b"o" * 16
+    pending = Pending()
+    assert pending.take(RING, 0, [as_record(1, 0), as_record(2, 64)]) == 2
+    assert pending.take(other, 640, [as_record(3, 640)]) == 1
+    assert pending.take(RING, 128, [as_record(4, 128)]) == 1
+    result = sealed(pending)
+    assert result.cut.ranges == (Range(RING, 0, 192, 3), Range(other, 640, 704, 1))
+    assert result.cut.rows == 4
+
+
+def test_repeats_are_left_out_and_a_rebuild_takes_exactly_the_rows() -> None:
+    records = [as_record(n, n * 64) for n in range(10)]
+    pending = Pending()
+    pending.take(RING, 0, records)
+    result = sealed(pending, repeats={0, 3, 9})
+    assert result.repeats == 3
+    (span,) = result.cut.ranges
+    rebuilt = chosen(span, records)
+    assert rebuilt == result.rows
+    assert checksum(rebuilt) == result.cut.crc
+    assert checksum([*rebuilt[:-1], as_record(77)]) != result.cut.crc
+
+
+def test_ids_made_by_the_server_are_never_taken_for_repeats() -> None:
+    pending = Pending()
+    pending.take(RING, 0, [as_record(1, 0, flags=0)])
+    assert sealed(pending, repeats={1}).cut.rows == 1
+
+
+def test_only_events_marked_as_sent_before_by_an_id_of_the_sender_are_looked_up() -> None:
+    pending = Pending()
+    flags = [CLIENT_ID, CLIENT_ID | ATTEMPT, ATTEMPT, 0]
+    pending.take(RING, 0, [as_record(n, n * 64, flags=flag) for n, flag in enumerate(flags)])
+    assert [one[2] for one in marked(pending)] == [event_id(1)]
+
+
+def test_columns_hold_every_field_of_every_row_in_table_order() -> None:
+    rows = [as_record(n, n * 64) for n in range(50)]
+    columns = Columns().build(rows, 42)
+    assert list(columns) == [field.name for field in FIELDS]
+    for n in range(50):
+        values = values_of(n) | {"event_id": event_id(n), "received": NOW, "_batch": 42}
+        assert {name: column[n] for name, column in columns.items()} == values
+
+
+def test_a_row_that_does_not_decode_is_left_out_and_handed_back() -> None:
+    good = as_record(1, 0)
+    bad = [
+        Record(64, 128, event_id(n), site_hash("x"), NOW, CLIENT_ID, raw)
+        for n, raw in enumerate([b"", b"\xc1", b"\x91\x01", payload(5)[:-1], b"\x97\x63" + payload(5)[2:]])
+    ]
+    columns = Columns()
+    for one in bad:
+        with pytest.raises(RecordError):
+            columns.build([good, one], 1)
+    pending = Pending()
+    pending.take(RING, 0, [good, *bad])
+    result = seal(pending, cut_of, lambda one: False, columns.readable)
+    assert result.rows == [good]
+    assert result.unreadable == bad
+    assert result.cut.ranges[0].left_out == 0b111110
+
+
+def test_equal_parts_are_decoded_once_across_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = __import__("trackflowd.proto.record", fromlist=["decode_part"]).decode_part
+
+    def counted(raw: bytes) -> object:
+        calls.append(raw)
+        return original(raw)
+
+    monkeypatch.setattr("trackflowd.proto.record.decode_part", counted)
+    columns = Columns()
+    columns.build([as_record(n % 7) for n in range(70)], 1)
+    columns.build([as_record(n % 7) for n in range(70)], 2)
+    assert len(calls) == len(set(calls))

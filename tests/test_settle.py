@@ -1,0 +1,209 @@
+"""Settling a batch against a store that fails in every way the docs list, and some at once.
+
+The store here is a model: rows by batch, tokens seen, sendings that land late. Real stores are
+driven through the same rules in test_flusher and test_sink_clickhouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackflowd.errors import StoreAway, StoreDoubt, StoreReject
+from trackflowd.settle import Backoff, Settler
+from trackflowd.sink.base import Batch, Format, Params, QueryLimits
+
+ROWS = 10
+
+#: What may become of one sending; what the sender hears is in the name.
+SENDINGS = (
+    "ok",
+    "away",  # refused before anything was sent
+    "lost, doubt",  # nothing kept
+    "kept, doubt",  # all kept, answer lost
+    "part, doubt",  # half kept (several partitions), answer lost
+    "token only, doubt",  # the token is noted, the part never put in place
+    "late, doubt",  # still running when the sender gives up: lands unless killed
+    "rejected",
+)
+
+
+@dataclass
+class ModelStore:
+    """Rows, tokens and sendings that run on; ``plan`` says what becomes of each next sending."""
+
+    plan: list[str]
+    asking: list[str] = field(default_factory=list)
+    rows: dict[int, int] = field(default_factory=dict)
+    tokens: set[str] = field(default_factory=set)
+    running: list[Batch] = field(default_factory=list)
+    identity: str = "model:"
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def insert(self, batch: Batch) -> None:
+        fate = self.plan.pop(0) if self.plan else "ok"
+        if fate == "away":
+            raise StoreAway("refused")
+        if fate == "rejected":
+            raise StoreReject("no such column")
+        if fate == "lost, doubt":
+            raise StoreDoubt("reset")
+        if fate == "late, doubt":
+            self.running.append(batch)
+            raise StoreDoubt("timeout")
+        if batch.token in self.tokens:
+            return  # deduplicated
+        self.tokens.add(batch.token)
+        if fate == "token only, doubt":
+            raise StoreDoubt("killed before the rename")
+        kept = batch.rows // 2 if fate == "part, doubt" else batch.rows
+        self.rows[batch.batch_id] = self.rows.get(batch.batch_id, 0) + kept
+        if fate != "ok":
+            raise StoreDoubt("answer lost")
+
+    def count(self, batch_id: int, partition: int) -> int:
+        if self.asking and self.asking.pop(0) == "away":
+            raise StoreAway("not now")
+        return self.rows.get(batch_id, 0)
+
+    def kill(self, batch: Batch) -> None:
+        self.running = [one for one in self.running if one.batch_id != batch.batch_id]
+
+    def delete(self, batch_id: int, partition: int) -> None:
+        self.rows.pop(batch_id, None)
+
+    def present(self, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+        return set()
+
+    def query(self, sql: str, fmt: Format, limits: QueryLimits, params: Params | None = None) -> bytes:
+        return b""
+
+    def finish_running(self) -> None:
+        """What was not killed lands now."""
+        for batch in self.running:
+            if batch.token not in self.tokens:
+                self.tokens.add(batch.token)
+                self.rows[batch.batch_id] = self.rows.get(batch.batch_id, 0) + batch.rows
+        self.running.clear()
+
+
+def settle(
+    store: ModelStore, in_doubt: bool = False, pause: Callable[[float], None] = lambda seconds: None
+) -> list[int]:
+    """Settle one batch; the attempts that were journaled."""
+    attempts: list[int] = []
+    settler = Settler(store, lambda batch_id, attempt: attempts.append(attempt), pause, lambda state, text: None)
+    settler.settle(Batch(7, 1, 202611, ROWS, {}), in_doubt)
+    return attempts
+
+
+def test_a_clean_answer_is_taken_at_its_word() -> None:
+    store = ModelStore(["ok"])
+    assert settle(store) == []
+    assert store.rows == {7: ROWS}
+
+
+@pytest.mark.parametrize("fate", SENDINGS)
+def test_whatever_becomes_of_the_first_sending_the_rows_are_there_once(fate: str) -> None:
+    store = ModelStore([fate])
+    settle(store)
+    store.finish_running()
+    assert store.rows == {7: ROWS}
+
+
+def test_the_answer_lost_after_the_commit_sends_nothing_again() -> None:
+    store = ModelStore(["kept, doubt", "rejected"])
+    assert settle(store) == []
+    assert store.plan == ["rejected"]
+
+
+def test_a_poisoned_token_is_found_and_a_fresh_attempt_is_journaled() -> None:
+    store = ModelStore(["token only, doubt"])
+    assert settle(store) == [2]
+    assert store.rows == {7: ROWS}
+
+
+def test_a_part_is_deleted_before_all_is_sent_again() -> None:
+    store = ModelStore(["part, doubt"])
+    assert settle(store) == [2]
+    assert store.rows == {7: ROWS}
+
+
+def test_after_a_restart_the_store_is_asked_before_anything_is_sent() -> None:
+    store = ModelStore(["rejected"], rows={7: ROWS})
+    assert settle(store, in_doubt=True) == []
+    assert store.plan == ["rejected"]
+
+
+@given(
+    plan=st.lists(st.sampled_from(SENDINGS), max_size=12),
+    asking=st.lists(st.sampled_from(["", "away"]), max_size=8),
+    in_doubt=st.booleans(),
+)
+def test_any_sequence_of_faults_ends_with_every_row_once(plan: list[str], asking: list[str], in_doubt: bool) -> None:
+    store = ModelStore(list(plan), list(asking))
+    settle(store, in_doubt)
+    store.finish_running()
+    assert store.rows == {7: ROWS}
+
+
+@given(
+    plan=st.lists(st.sampled_from(SENDINGS), min_size=1, max_size=8),
+    ends=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+)
+def test_killed_anywhere_and_begun_again_from_the_journal_it_ends_with_every_row_once(
+    plan: list[str], ends: list[int]
+) -> None:
+    """The process dies in its n-th pause; the next takes the attempt from the journal and is in doubt."""
+
+    class Killed(Exception):
+        pass
+
+    store = ModelStore(list(plan))
+    attempt = [1]
+    doubt = False
+    for end in [*ends, 10**9]:
+        pauses = iter(range(1, 10**6))
+
+        def pause(seconds: float, end: int = end, pauses: object = pauses) -> None:
+            if next(pauses) == end:  # type: ignore[call-overload]
+                raise Killed
+
+        settler = Settler(store, lambda batch_id, n: attempt.append(n), pause, lambda state, text: None)
+        try:
+            settler.settle(Batch(7, attempt[-1], 202611, ROWS, {}), doubt)
+            break
+        except Killed:
+            doubt = True
+    store.finish_running()
+    assert store.rows == {7: ROWS}
+
+
+def test_waits_grow_and_are_capped() -> None:
+    backoff = Backoff(1.0, 8.0)
+    waits = [backoff.wait() for _ in range(8)]
+    assert all(0.5 * span <= wait <= span for wait, span in zip(waits, [1, 2, 4, 8, 8, 8, 8, 8], strict=True))
+    backoff.reset()
+    assert backoff.wait() <= 1.0
+
+
+def test_a_question_is_put_until_the_store_answers() -> None:
+    answers: list[Exception | int] = [StoreAway("x"), StoreReject("y"), StoreDoubt("z"), 5]
+    states: list[str] = []
+
+    def question() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    settler = Settler(ModelStore([]), lambda a, b: None, lambda s: None, lambda state, text: states.append(state))
+    assert settler.ask(question) == 5
+    assert states == ["away", "rejects", "away"]

@@ -1,0 +1,256 @@
+"""Batches: from records of the rings to the columns a store takes.
+
+``Pending`` gathers whole records of several rings, all of one partition, until a batch is worth
+sending. ``seal`` settles which of them are its rows (repeats and undecodable records are left
+out) and ``columns`` turns those into one sequence per field. Nothing here does I/O; the flusher
+drives it, journals the result and sends it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgpack
+
+from trackflowd.errors import RecordError
+from trackflowd.event import CACHED_PARTS, FIELDS
+from trackflowd.journal import Cut, Range
+from trackflowd.proto import record
+from trackflowd.ring.layout import ATTEMPT, CLIENT_ID, Record
+from trackflowd.sink.base import Coded
+
+#: Distinct values of a part kept decoded; beyond it the cache starts anew (two generations would
+#: cost more than the rare refill).
+PART_CACHE = 65_536
+
+
+def new_batch_id(now_ms: int) -> int:
+    """A 128-bit id, unique across machines and growing with time: UUIDv7 (RFC 9562 §5.7)."""
+    rand = secrets.randbits(74)
+    return (now_ms & (1 << 48) - 1) << 80 | 7 << 76 | (rand >> 62) << 64 | 2 << 62 | rand & (1 << 62) - 1
+
+
+def partition_of(received_ms: int) -> int:
+    """YYYYMM (UTC) of a received time: the store's partition."""
+    when = datetime.fromtimestamp(received_ms / 1000, UTC)
+    return when.year * 100 + when.month
+
+
+def partition_end(partition: int) -> int:
+    """First ms since 1970 UTC after a partition."""
+    year, month = divmod(partition, 100)
+    following = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+    return int(following.timestamp() * 1000)
+
+
+def partition_start(partition: int) -> int:
+    """First ms since 1970 UTC of a partition."""
+    return int(datetime(partition // 100, partition % 100, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+def checksum(rows: Iterable[Record]) -> int:
+    """What a rebuild must match: crc32 chained over event id and payload of each row."""
+    crc = 0
+    crc32 = zlib.crc32
+    for row in rows:
+        crc = crc32(row[6], crc32(row[2], crc))
+    return crc
+
+
+@dataclass(slots=True)
+class Span:
+    """What ``Pending`` holds of one ring: contiguous whole records."""
+
+    start: int
+    end: int
+    records: list[Record] = field(default_factory=list)
+    #: Nothing more of this ring may join: another partition or damage begins here.
+    ended: bool = False
+
+
+class Pending:
+    """Records read but not yet cut, of one partition."""
+
+    def __init__(self) -> None:
+        self.spans: dict[bytes, Span] = {}
+        self.partition = 0
+        self.rows = 0
+        self.bytes = 0
+        self._from_ms = 0
+        self._until_ms = 0
+
+    def take(self, ring: bytes, start: int, records: Sequence[Record]) -> int:
+        """Take records of a ring that follow what is held of it.
+
+        Args:
+            ring: its uuid.
+            start: position of the first of them (where the last ``take`` ended).
+            records: whole records in order.
+
+        Returns:
+            How many were taken; fewer than given when the partition changes.
+        """
+        if not records:
+            return 0
+        if not self.rows:
+            self._choose(records[0][4])
+        span = self.spans.get(ring)
+        if span is None:
+            span = self.spans[ring] = Span(start, start)
+        if span.ended:
+            return 0
+        taken = records
+        low, high = self._from_ms, self._until_ms
+        for n, row in enumerate(records):
+            if not low <= row[4] < high:
+                taken = records[:n]
+                span.ended = True
+                break
+        if taken:
+            span.records.extend(taken)
+            span.end = taken[-1][1]
+            self.rows += len(taken)
+            self.bytes += taken[-1][1] - taken[0][0]
+        return len(taken)
+
+    def end_span(self, ring: bytes) -> None:
+        """Nothing more of this ring may join this batch (damage begins)."""
+        if ring in self.spans:
+            self.spans[ring].ended = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether some ring waits for this batch to be cut before it can be read on."""
+        return any(span.ended for span in self.spans.values())
+
+    def _choose(self, received_ms: int) -> None:
+        self.partition = partition_of(received_ms)
+        self._from_ms, self._until_ms = partition_start(self.partition), partition_end(self.partition)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A batch whose rows are settled: what the journal will say and the rows it says it of."""
+
+    cut: Cut
+    rows: list[Record]
+    repeats: int
+    unreadable: list[Record]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every record that was read became a row."""
+        return not self.repeats and not self.unreadable
+
+
+def seal(
+    pending: Pending,
+    cut_of: Callable[[tuple[Range, ...], int, int], Cut],
+    is_repeat: Callable[[Record], bool],
+    is_readable: Callable[[Record], bool] | None = None,
+) -> Sealed:
+    """Decide which records are rows.
+
+    Args:
+        pending: not used afterwards.
+        cut_of: makes the journal's entry from ranges, rows and checksum.
+        is_repeat: says, and notes, whether a record's event id was seen; asked once a record, in
+            order, only for ids that senders chose.
+        is_readable: whether a record decodes; those that do not are left out and handed back.
+            None when all are known to.
+    """
+    rows: list[Record] = []
+    unreadable: list[Record] = []
+    ranges = []
+    repeats = 0
+    for ring, span in pending.spans.items():
+        left_out = 0
+        for n, row in enumerate(span.records):
+            if is_readable is not None and not is_readable(row):
+                unreadable.append(row)
+            elif row[5] & CLIENT_ID and is_repeat(row):
+                repeats += 1
+            else:
+                rows.append(row)
+                continue
+            left_out |= 1 << n
+        if span.records:
+            ranges.append(Range(ring, span.start, span.end, len(span.records), left_out))
+    return Sealed(cut_of(tuple(ranges), len(rows), checksum(rows)), rows, repeats, unreadable)
+
+
+def marked(pending: Pending) -> list[Record]:
+    """Records whose sender said that it may have sent them before (``attempt`` > 0)."""
+    both = ATTEMPT | CLIENT_ID
+    return [row for span in pending.spans.values() for row in span.records if row[5] & both == both]
+
+
+def chosen(span: Range, records: Sequence[Record]) -> list[Record]:
+    """Rows of a journaled range, from all the records that stand in it."""
+    return [row for n, row in enumerate(records) if not span.left_out >> n & 1]
+
+
+class Columns:
+    """Turns rows into columns, with a cache of decoded parts that lives across batches."""
+
+    def __init__(self) -> None:
+        self._parts: dict[bytes, tuple[Any, ...]] = {}
+
+    @staticmethod
+    def stamp(columns: Mapping[str, Sequence[Any]], batch_id: int) -> dict[str, Sequence[Any]]:
+        """The same columns as those of batch batch_id."""
+        return {**columns, "_batch": (batch_id,) * len(columns["_batch"])}
+
+    def build(self, rows: Sequence[Record], batch_id: int = 0) -> dict[str, Sequence[Any]]:
+        """Columns of a batch, in the order of ``event.FIELDS``.
+
+        Args:
+            rows: at least one.
+            batch_id: fills the ``_batch`` column.
+
+        Raises:
+            RecordError: a row that does not decode (``readable`` says which).
+        """
+        unpack = msgpack.unpackb
+        try:
+            raw = list(zip(*[unpack(row[6]) for row in rows], strict=True))
+            if len(raw) != 7 or set(raw[0]) != {record.VERSION}:
+                raise RecordError("a row of another format")
+            values: dict[str, Sequence[Any]] = {
+                "event_id": [row[2] for row in rows],
+                "received": [row[4] for row in rows],
+                "_batch": (batch_id,) * len(rows),
+            }
+            for name, column in zip(CACHED_PARTS, raw[1:6], strict=True):
+                values.update(zip(record.PART_FIELDS[name], self._part(column), strict=True))
+            values.update(zip(record.EVENT_FIELDS, zip(*raw[6], strict=True), strict=True))
+        except (ValueError, TypeError) as error:
+            raise RecordError(f"a row that does not decode: {error}") from error
+        return {item.name: values[item.name] for item in FIELDS}
+
+    def readable(self, row: Record) -> bool:
+        """Whether the row decodes to every field."""
+        try:
+            self.build([row])
+        except RecordError:
+            return False
+        return True
+
+    def _part(self, column: Sequence[bytes]) -> list[Coded]:
+        """A part's fields as columns that share their codes."""
+        parts = self._parts
+        if len(parts) > PART_CACHE:
+            parts.clear()
+        index = {raw: code for code, raw in enumerate(set(column))}
+        codes = map(index.__getitem__, column)
+        packed = bytes(codes) if len(index) <= 256 else array("I", codes)
+        for raw in index:
+            if raw not in parts:
+                parts[raw] = record.decode_part(raw)
+        return [Coded(values, packed) for values in zip(*map(parts.__getitem__, index), strict=True)]

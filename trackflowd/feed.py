@@ -1,0 +1,127 @@
+"""One ring as the flusher sees it: where it reads on, and how far the tail may go.
+
+Positions come from the journal (the highest end it knows), never from the tail, which is a hint.
+The tail follows: it is moved to the end of what the store is known to hold without a gap, so
+that a worker may use the space again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from trackflowd.journal import Cut
+from trackflowd.ring.layout import Record
+from trackflowd.ring.reader import Damage, Reader
+
+log = logging.getLogger(__name__)
+
+
+class Feed:
+    """Reads one ring on behalf of the flusher.
+
+    Args:
+        path: its file.
+        reader: over its mapping.
+        mark: highest end of it in the journal; 0 when the journal does not know it.
+        salvage: it belongs to another boot: its head is a hint too, records are read past it.
+
+    Raises:
+        RingDamaged: its cursors make no sense.
+    """
+
+    def __init__(self, path: Path, reader: Reader, mark: int, salvage: bool) -> None:
+        self.path = path
+        self.name = path.name
+        self.reader = reader
+        self.ring = reader.uuid
+        self.salvage = salvage
+        self.position = max(mark, reader.tail)
+        self._settled = reader.tail
+        self._salvaged = reader.salvage_end(self.position) if salvage else 0
+        if salvage and self._salvaged < reader.synced:
+            log.error("ring %s: %d bytes that were synced are not there", self.name, reader.synced - self._salvaged)
+
+    @property
+    def head(self) -> int:
+        """End of what may be read."""
+        return self._salvaged if self.salvage else self.reader.head
+
+    @property
+    def waiting(self) -> int:
+        """Bytes published and not yet read."""
+        return max(self.head - self.position, 0)
+
+    def read(self, rows: int, size: int) -> tuple[Sequence[Record], Damage | None]:
+        """Next whole records, and the damage that stopped the reading, if any.
+
+        Args:
+            rows, size: at most so many records and, beyond the first, bytes.
+        """
+        head = self.head
+        if head <= self.position:
+            return (), None
+        records, stopped = self.reader.records(self.position, head, rows, size)
+        if not stopped:
+            return records, None
+        at = records[-1][1] if records else self.position
+        return records, self.reader.damage_at(at, head)
+
+    def read_range(self, start: int, end: int) -> Sequence[Record]:
+        """The records of a journaled range; fewer than it had when some are damaged."""
+        records, _ = self.reader.records(start, end, sys.maxsize, sys.maxsize)
+        return records
+
+    def settle(self, open_cuts: Iterable[Cut], mark: int) -> None:
+        """Move the tail to the end of the contiguous prefix that the store holds.
+
+        Args:
+            open_cuts: batches not yet confirmed.
+            mark: highest end of this ring in the journal.
+        """
+        starts = (span.start for cut in open_cuts for span in cut.ranges if span.ring == self.ring)
+        end = min(min(starts, default=mark), mark)
+        if end > self._settled:
+            self.reader.store_tail(end)
+            self._settled = end
+
+    def oldest_ms(self) -> int:
+        """Received time of the first record behind the tail, ms since 1970 UTC; 0 when there is none."""
+        head = self.head
+        if head <= self._settled:
+            return 0
+        records, _ = self.reader.records(self._settled, head, 1, 1)
+        return records[0][4] if records else 0
+
+    def still_held(self, start: int) -> bool:
+        """Whether bytes from start on have not been overwritten."""
+        return self.reader.head - start <= self.reader.capacity
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is left in it that the store does not hold."""
+        return self._settled >= self.head
+
+    def close(self) -> None:
+        """Unmap it."""
+        self.reader.close()
+
+
+def set_aside(path: Path, raw: bytes) -> Path:
+    """Write raw to path: temporary file, fsync, rename, fsync of the directory."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    tmp = path.with_suffix(".tmp")
+    with open(tmp, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+    tmp.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return path

@@ -1,0 +1,156 @@
+"""All rings of a data directory: found, read in turn, and removed when they are done with."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from trackflowd.errors import RingError
+from trackflowd.feed import Feed, set_aside
+from trackflowd.journal import Cut, Journal
+from trackflowd.ring import file as ring_file
+from trackflowd.ring.layout import Record
+from trackflowd.ring.reader import Damage
+from trackflowd.shared import Page, Slot
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for ring files: a new worker's ring waits so long at most.
+SCAN = 0.5
+
+
+class Feeds:
+    """The rings the flusher reads.
+
+    Args:
+        data_dir: rings are in ``rings/``, what is set aside goes to ``quarantine/``.
+        journal: knows how far each ring was cut.
+        slot: counters.
+        page: says how many worker slots are meant to be filled.
+    """
+
+    def __init__(self, data_dir: Path, journal: Journal, slot: Slot, page: Page) -> None:
+        self._rings = data_dir / "rings"
+        self._quarantine = data_dir / "quarantine"
+        self._journal = journal
+        self._slot = slot
+        self._page = page
+        self._feeds: dict[bytes, Feed] = {}
+        self._refused: dict[Path, str] = {}
+        self._scanned = 0.0
+        self._turn = 0
+
+    def __iter__(self) -> Iterator[Feed]:
+        """Every ring once, each time beginning with the next, so that none starves."""
+        feeds = list(self._feeds.values())
+        if not feeds:
+            return iter(())
+        self._turn = (self._turn + 1) % len(feeds)
+        return iter(feeds[self._turn :] + feeds[: self._turn])
+
+    def get(self, ring: bytes) -> Feed | None:
+        """The ring with that uuid."""
+        return self._feeds.get(ring)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be read in any ring."""
+        return not any(feed.waiting for feed in self._feeds.values())
+
+    def scan_when_due(self) -> None:
+        """Look for new files, and remove drained ones, every ``SCAN`` seconds."""
+        now = time.monotonic()
+        if now - self._scanned >= SCAN:
+            self._scanned = now
+            self.scan()
+            self.remove_drained()
+
+    def scan(self) -> None:
+        """Take up every ring file that is not read yet."""
+        for info in ring_file.scan(self._rings):
+            if info.header is None or info.error:
+                self._refuse(info.path, info.error)
+            elif info.header.uuid not in self._feeds:
+                self._take_up(info.path, self._journal.state.marks.get(info.header.uuid, 0), not info.of_this_boot)
+
+    def _take_up(self, path: Path, mark: int, salvage: bool) -> None:
+        try:
+            reader = ring_file.open_for_reader(path)
+        except (RingError, OSError) as error:
+            self._refuse(path, str(error))
+            return
+        feed = self._feeds[reader.uuid] = Feed(path, reader, mark, salvage)
+        self._refused.pop(path, None)
+        self._settle(feed)
+
+    def _refuse(self, path: Path, text: str) -> None:
+        if self._refused.get(path) != text:
+            self._refused[path] = text
+            self._slot.add("records_damaged")
+            log.error("ring %s cannot be read: %s", path.name, text)
+
+    def pass_damage(self, feed: Feed, damage: Damage) -> None:
+        """Set damaged bytes aside and read on behind them; twice (a kill in between) is once."""
+        raw = feed.reader.raw(damage.start, damage.end)
+        name = f"damaged-{feed.ring.hex()}-{damage.start}-{damage.end}.bin"
+        path = set_aside(self._quarantine / name, raw)
+        self._slot.add("records_damaged")
+        self._slot.add("bytes_damaged", len(raw))
+        log.error("ring %s: %d damaged bytes at %d are set aside as %s",
+                  feed.name, len(raw), damage.start, path)  # fmt: skip
+        self._journal.gap(feed.ring, damage.start, damage.end)
+        feed.position = damage.end
+        self._settle(feed)
+
+    def set_rows_aside(self, name: str, rows: Sequence[Record]) -> None:
+        """Keep rows that cannot be stored, as they stood in the ring, one file for all."""
+        raw = b"".join(
+            len(row[6]).to_bytes(4, "little") + row[2] + row[4].to_bytes(8, "little") + row[6] for row in rows
+        )
+        path = set_aside(self._quarantine / f"{name}.rows", raw)
+        log.error("%d rows are set aside as %s", len(rows), path)
+
+    def set_ranges_aside(self, cut: Cut) -> None:
+        """Keep the raw bytes of a batch's ranges, one file for each ring that is there."""
+        for span in cut.ranges:
+            if feed := self._feeds.get(span.ring):
+                name = f"batch-{cut.batch_id:032x}-{span.ring.hex()}-{span.start}-{span.end}.bin"
+                set_aside(self._quarantine / name, feed.reader.raw(span.start, span.end))
+
+    def settle_tails(self) -> None:
+        """Move every tail to where the store holds all before it."""
+        for feed in self._feeds.values():
+            self._settle(feed)
+
+    def remove_drained(self) -> None:
+        """Remove rings that nobody will write to again, once the store holds all of them."""
+        for feed in list(self._feeds.values()):
+            done = feed.drained and not feed.waiting and self._orphaned(feed)
+            if done and ring_file.remove_if_orphan(feed.path):
+                del self._feeds[feed.ring]
+                feed.close()
+                self._journal.gone(feed.ring)
+                log.info("ring %s is drained and removed", feed.name)
+
+    def gauges(self) -> None:
+        """Refresh the counters that say how far behind the store is."""
+        oldest = [ms for feed in self._feeds.values() if (ms := feed.oldest_ms())]
+        self._slot.set("oldest_pending_ms", min(oldest, default=0))
+        self._slot.set("rings", len(self._feeds))
+
+    def close(self) -> None:
+        """Unmap all."""
+        for feed in self._feeds.values():
+            feed.close()
+        self._feeds.clear()
+
+    def _settle(self, feed: Feed) -> None:
+        state = self._journal.state
+        feed.settle(state.open.values(), state.marks.get(feed.ring, 0))
+
+    def _orphaned(self, feed: Feed) -> bool:
+        header = feed.reader.header
+        twins = [other for other in self._feeds.values() if other.reader.header.slot == header.slot]
+        return feed.salvage or header.slot >= self._page.workers or len(twins) > 1
