@@ -1,0 +1,345 @@
+"""Connections: from sockets to ``intake`` and back.
+
+One ``Door`` per connection, one ``Hall`` per worker. A read's requests are answered in one go, their
+rows published, then the answers written, in this order: no answer leaves before its rows are part
+of the ring. Deadlines are absolute: trickling bytes does not move them.
+
+After the last answer of a connection its sending side is shut and what still comes is read and
+dropped until the client closes: closing at once while bytes are unread makes the kernel send a
+reset, which takes the answer away from the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, cast
+
+from trackflowd.deadlines import Wheel
+from trackflowd.errors import Refused
+from trackflowd.intake import Intake, Peer
+from trackflowd.proto.address import normal
+from trackflowd.proto.heads import Heads
+from trackflowd.proto.http import BODY, ENDED, HEAD, REST, Connection, Limits
+from trackflowd.proto.refusals import refused
+from trackflowd.proto.request import Request
+from trackflowd.proto.responses import CONTINUE
+from trackflowd.sections import Http
+
+log = logging.getLogger(__name__)
+
+#: Unsent bytes of a connection above which nothing more is read from it. A hundred answers.
+WRITE_LIMIT: Final = 64 * 1024
+#: Seconds the client has to close after the last answer.
+LINGER: Final = 2.0
+#: Connections above ``max_connections`` that are still told why; beyond, they are dropped.
+SPARE: Final = 1000
+
+
+class Hall:
+    """What the connections of a worker share.
+
+    Args:
+        http: the options.
+        intake: answers requests.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, http: Http, intake: Intake, now: float) -> None:
+        self.http = http
+        self.intake = intake
+        self.limits = Limits(http.max_head, http.max_url, http.max_body)
+        self.heads = Heads()
+        self.proxied_heads = Heads(proxied=True)
+        self.wheel: Wheel[Door] = Wheel(now)
+        self.doors: set[Door] = set()
+        self.by_address: Counter[str] = Counter()
+        self.draining = False
+        self.inflight = 0
+        self.bytes_in = self.bytes_out = self.total = self.turned_away = self.late = 0
+        self.errors = 0
+        self._now = now
+        self._error_logged = -60.0
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Take the time (monotonic seconds), and end what is past its deadline."""
+        self._now = now
+        self.idle_until = now + self.http.idle_timeout
+        for door in self.wheel.expire(now):
+            door.expired()
+
+    def until(self, seconds: float) -> float:
+        """The deadline so far from now."""
+        return self._now + seconds
+
+    def enter(self, door: Door) -> Refused | None:
+        """A connection comes; why it cannot stay, or None."""
+        self.total += 1
+        self.doors.add(door)
+        peer = door.peer
+        if len(self.doors) > self.http.max_connections:
+            return refused("too_many_connections", "this server has too many connections")
+        if peer.address and not peer.trusted:
+            self.by_address[peer.address] += 1
+            if self.by_address[peer.address] > self.http.max_connections_per_address:
+                return refused("too_many_connections", "your address has too many connections")
+        return None
+
+    def leave(self, door: Door) -> None:
+        """A connection is gone."""
+        self.wheel.forget(door)
+        self.doors.discard(door)
+        self.hold(door, 0)
+        address = door.peer.address
+        if address in self.by_address:
+            self.by_address[address] -= 1
+            if self.by_address[address] <= 0:
+                del self.by_address[address]
+
+    def hold(self, door: Door, size: int) -> bool:
+        """A connection holds so many bytes of an unfinished body; False: that is too much for all."""
+        self.inflight += size - door.held
+        door.held = size
+        return self.inflight <= self.http.max_inflight
+
+    def failed(self) -> None:
+        """A mistake of ours in answering; said at most once a minute, for it may come with every request."""
+        self.errors += 1
+        if self._now - self._error_logged >= 60:
+            self._error_logged = self._now
+            log.exception("a request could not be answered (%d so far)", self.errors)
+
+    def drain(self) -> None:
+        """Let connections end: idle ones now, others after what they are in the middle of."""
+        self.draining = True
+        for door in list(self.doors):
+            door.drain()
+
+
+#: What a door reads from before ``connection_made``: nothing.
+_NOT_YET = Connection(Limits())
+_NOT_YET.close()
+
+
+class Door(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = (
+        "_backlog", "_call_soon", "_conn", "_eof", "_hall", "_lingering", "_paused", "_phase", "_reading", "_transport",
+        "deadline", "held", "peer", "slot",
+    )  # fmt: skip
+
+    def __init__(self, hall: Hall, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._hall = hall
+        self._call_soon = call_soon
+        self._conn = _NOT_YET
+        self._phase = REST
+        self._backlog: list[Request] = []
+        self._transport: asyncio.Transport | None = None
+        self._lingering = False
+        self._eof = False
+        self._paused = False
+        self._reading = True
+        self.peer = Peer("", False)
+        self.deadline = 0.0
+        self.slot = -1
+        self.held = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self._transport = transport
+        hall = self._hall
+        name = transport.get_extra_info("peername")
+        address = normal(name[0]) or "" if isinstance(name, tuple) else ""
+        trusted = bool(address) and hall.intake.trusts(address)
+        self.peer = Peer(address, trusted)
+        self._conn = Connection(hall.limits, hall.proxied_heads if trusted else hall.heads)
+        transport.set_write_buffer_limits(high=WRITE_LIMIT)
+        refusal = hall.enter(self)
+        self._arm(hall.idle_until)
+        if refusal is None:
+            return
+        hall.turned_away += 1
+        if len(hall.doors) > hall.http.max_connections + SPARE:
+            transport.abort()
+        else:
+            self._end(hall.intake.refuse_connection(refusal))
+
+    def _arm(self, deadline: float) -> None:
+        self.deadline = deadline
+        self._hall.wheel.place(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        hall = self._hall
+        hall.bytes_in += len(data)
+        if self._lingering:
+            return
+        try:
+            requests = self._conn.receive(data)
+            if len(requests) == 1 and self._conn.phase == REST and not self._backlog and not hall.draining:
+                intake = hall.intake
+                intake.now_ms = time.time_ns() // 1_000_000
+                answer = intake.answer(requests[0], self.peer)
+                intake.publish()
+                hall.bytes_out += len(answer)
+                if self._transport is not None:
+                    self._transport.write(answer)
+                self.deadline = hall.idle_until
+                self._phase = REST
+                if self.held:
+                    hall.hold(self, 0)
+            elif self._backlog:
+                self._backlog += requests
+            else:
+                self._serve(requests)
+        except Exception:
+            self._failed()
+
+    def _failed(self) -> None:
+        """Nothing of the read is answered, so nothing of it may stay."""
+        self._hall.intake.abandon()
+        self._hall.failed()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _send(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is not None:
+            self._hall.bytes_out += len(data)
+            transport.write(data)
+
+    def _serve(self, requests: list[Request]) -> None:
+        """Answer what a read made whole, a turn's worth at a time; the rest after others had theirs."""
+        hall, conn = self._hall, self._conn
+        intake = hall.intake
+        intake.now_ms = time.time_ns() // 1_000_000
+        most = hall.http.max_pipeline
+        turn, self._backlog = requests[:most], requests[most:]
+        answers = []
+        for request in turn:
+            if hall.draining and conn.phase == REST and request is requests[-1]:
+                request.keep_alive = False
+            answers.append(intake.answer(request, self.peer))
+        intake.publish()
+        if self._backlog:
+            self._send(b"".join(answers))
+            self._read(False)
+            self._call_soon(self._go_on)
+            return
+        if conn.failure is None and conn.wants_continue and not conn.held:
+            conn.wants_continue = False
+            answers.append(CONTINUE)
+        if conn.failure is not None:
+            answers.append(intake.refuse_connection(conn.failure))
+        if conn.phase == ENDED or self._eof or (hall.draining and conn.phase == REST):
+            self._end(b"".join(answers))
+            return
+        if answers:
+            self._send(b"".join(answers))
+        self._watch(bool(turn))
+
+    def _watch(self, answered: bool) -> None:
+        """Set deadline and share of memory for what the connection is in the middle of."""
+        hall, phase = self._hall, self._conn.phase
+        if phase == REST:
+            self.deadline = hall.idle_until
+        elif answered or phase != self._phase:
+            http = hall.http
+            self._arm(hall.until(http.header_timeout if phase == HEAD else http.body_timeout))
+        self._phase = phase
+        held = self._conn.held if phase >= BODY else 0
+        if (held or self.held) and not hall.hold(self, held) and phase != REST:
+            refusal = refused("too_busy", "too many unfinished requests, try again later")
+            self._end(hall.intake.refuse_connection(refusal))
+
+    def _go_on(self) -> None:
+        """The next turn of a long pipeline."""
+        if self._transport is None or self._paused or self._lingering:
+            return
+        backlog, self._backlog = self._backlog, []
+        self._read(True)
+        try:
+            self._serve(backlog)
+        except Exception:
+            self._failed()
+
+    def _read(self, on: bool) -> None:
+        if self._transport is not None and on != self._reading:
+            self._reading = on
+            if on:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: read no more of its requests."""
+        self._paused = True
+        self._read(False)
+        self._arm(self._hall.until(self._hall.http.body_timeout))
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._paused = False
+        if self._backlog:
+            self._call_soon(self._go_on)
+        elif not self._lingering:
+            self._read(True)
+            self._watch(True)
+
+    def _end(self, last: bytes) -> None:
+        """Send the last bytes and shut our side; the client has ``LINGER`` seconds to close its own."""
+        self._conn.close()
+        self._hall.hold(self, 0)
+        self._lingering = True
+        transport = self._transport
+        if transport is None:
+            return
+        if last:
+            self._send(last)
+        self._read(True)
+        if transport.can_write_eof() and not transport.is_closing() and not self._eof:
+            transport.write_eof()
+            self._arm(self._hall.until(LINGER))
+        else:
+            transport.close()
+
+    def expired(self) -> None:
+        """The deadline has passed (called by the hall)."""
+        transport, conn = self._transport, self._conn
+        if transport is None:
+            return
+        hall = self._hall
+        if self._lingering or self._paused:
+            hall.late += self._paused
+            transport.abort()
+        elif conn.phase == REST:
+            hall.late += 1
+            transport.close()
+        else:
+            hall.late += 1
+            what = "head" if conn.phase == HEAD else "body"
+            self._end(hall.intake.refuse_connection(refused("timeout", f"the {what} took too long")))
+
+    def drain(self) -> None:
+        """No more requests after the one in the middle of which the client is."""
+        idle = self._conn.phase == REST and not self._lingering and not self._backlog and not self._paused
+        if idle and self._transport is not None:
+            self._transport.close()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; True: what it is owed is still to be written."""
+        self._eof = True
+        return bool(self._backlog)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Closed, by whomever."""
+        self._hall.leave(self)
+        self._transport = None
+        self._conn.close()
+        self._backlog = []

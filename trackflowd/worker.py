@@ -1,0 +1,316 @@
+"""The worker: takes requests, makes finished rows, lands them in its ring, answers.
+
+::
+
+    listeners ──▶ door (sockets) ──▶ proto.http ──▶ intake ──▶ dialect ──▶ enrich ──▶ ring
+                                  ◀── answers, after the ring's head has moved
+
+One process per core, one thread, no connection to anywhere else: an answer can only go to the
+socket its request came from. Everything periodic (heartbeat, deadlines, counters, whose listeners
+are whose, is the ring still there) happens in one tick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgpack
+
+from trackflowd import config as configuration
+from trackflowd import log as logs
+from trackflowd import loop as loops
+from trackflowd import proc
+from trackflowd.door import Door, Hall
+from trackflowd.enrich.finish import Finisher, Row, as_dict
+from trackflowd.enrich.geo import Geo
+from trackflowd.enrich.visitor import Salt
+from trackflowd.errors import ControlError, DataDirError, RingDamaged, TrackflowError
+from trackflowd.intake import Intake
+from trackflowd.proto import dialects
+from trackflowd.proto.control import Decoder, encode
+from trackflowd.ring import file
+from trackflowd.shared import Page, State
+
+log = logging.getLogger(__name__)
+
+#: Seconds between ticks: a listener of a dead worker is served by another within one.
+TICK = 0.1
+#: Rows a second that are sent to whoever watches; more nobody can read.
+TAIL_ROWS = 200
+#: Unread bytes of the channel above which rows are left out.
+TAIL_UNREAD = 1024 * 1024
+
+
+def read_salts(path: Path) -> list[Salt]:
+    """Living salts from the supervisor's snapshot.
+
+    Raises:
+        DataDirError: not there, or not one.
+    """
+    try:
+        snapshot = msgpack.unpackb(path.read_bytes())
+        return [Salt(**{key: salt[key] for key in ("day", "from_ms", "to_ms", "salt")}) for salt in snapshot["salts"]]
+    except OSError as error:
+        raise DataDirError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataDirError(f"{path} is not a snapshot of this version: {error}") from error
+
+
+class Channel(asyncio.Protocol):
+    """This end of the socketpair with the supervisor.
+
+    Args:
+        calls: what it may ask, by name; arguments come by keyword.
+        lost: called when its end is closed.
+    """
+
+    def __init__(self, calls: dict[str, Callable[..., Any]], lost: Callable[[], None]) -> None:
+        self._calls = calls
+        self._lost = lost
+        self._decoder = Decoder()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the supervisor."""
+        try:
+            messages = self._decoder.feed(data)
+        except ControlError as error:
+            log.error("channel: %s", error)
+            if self._transport is not None:
+                self._transport.abort()
+            return
+        for message in messages:
+            if message.get("type") == "call":
+                self._answer(message)
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        number, name = message.get("id", 0), str(message.get("name"))
+        call = self._calls.get(name)
+        if call is None:
+            self._refuse(number, "unknown_command", f"a worker knows no {name!r}")
+            return
+        try:
+            value = call(**(message.get("args") or {}))
+        except TypeError as error:
+            self._refuse(number, "bad_arguments", str(error))
+        else:
+            self.say({"type": "reply", "id": number, "ok": True, "value": value})
+
+    def _refuse(self, number: object, code: str, text: str) -> None:
+        self.say({"type": "reply", "id": number, "ok": False, "error": {"code": code, "text": text, "hint": ""}})
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send a message."""
+        if self._transport is not None:
+            self._transport.write(encode(message))
+
+    @property
+    def unread(self) -> int:
+        """Bytes the supervisor has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The supervisor is gone."""
+        self._transport = None
+        self._lost()
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        cfg: the daemon's configuration.
+        index: worker slot.
+        page: the shared page.
+        listen: descriptors of all listeners, in order.
+
+    Raises:
+        RingError, DataDirError: the slot's ring or the data directory cannot be used.
+    """
+
+    def __init__(self, cfg: configuration.Config, index: int, page: Page, listen: Sequence[int]) -> None:
+        data_dir = Path(cfg.daemon.data_dir)
+        self._cfg = cfg
+        self._index = index
+        self._page = page
+        self._slot = page.slot("worker", index)
+        self._slot.begin()
+        self._before = self._slot.values()
+        self._snapshot = data_dir / "snapshot.msgpack"
+        self._generation = page.generation
+        self._geo = Geo(cfg.geo.database or str(data_dir / "geo"), cfg.geo.check_every)
+        self._finisher = Finisher(self._geo, read_salts(self._snapshot))
+        self._ring = file.open_for_writer(data_dir / "rings", index, cfg.ring.size)
+        self._intake = Intake(cfg.http, dialects.load(), self._finisher, self._ring.writer, time.time())
+        self._hall = Hall(cfg.http, self._intake, time.monotonic())
+        self._listen = list(listen)
+        self._servers: dict[int, asyncio.Server] = {}
+        self._rows: list[Row] = []
+        self._rows_left = TAIL_ROWS
+        self._second = 0
+        self._geo_error = ""
+        self._draining = asyncio.Event()
+
+    async def run(self, channel: socket.socket) -> None:
+        """Work until drained."""
+        loop = asyncio.get_running_loop()
+        calls: dict[str, Callable[..., Any]] = {"drain": self.drain, "tail": self.tail, "geo": self.geo}
+        _, line = await loop.create_unix_connection(lambda: Channel(calls, self.drain), sock=channel)
+        loop.add_signal_handler(signal.SIGTERM, self.drain)
+        self._finisher.warm()
+        gc.collect()
+        gc.freeze()  # what lives for ever is not looked at again
+        self._slot.state = State.READY
+        line.say({"type": "ready"})
+        while not (self._draining.is_set() and not self._hall.doors):
+            await self._tick(loop, line)
+            await asyncio.sleep(TICK)
+        self._publish()
+        self._ring.close()
+        self._slot.state = State.DRAINED
+        line.say({"type": "drained"})
+        await asyncio.sleep(0)  # the message goes out
+
+    def drain(self) -> None:
+        """Take no more connections, answer what is in flight, end."""
+        if not self._draining.is_set():
+            self._draining.set()
+            self._slot.state = State.DRAINING
+            for number in list(self._servers):
+                self._servers.pop(number).close()
+            self._hall.drain()
+
+    def tail(self, on: bool) -> None:
+        """Send rows of events while somebody watches."""
+        self._rows.clear()
+        self._intake.tail = self._keep if on else None
+
+    def geo(self) -> dict[str, Any] | None:
+        """What geo database is open."""
+        info = self._geo.info()
+        return {"database": info[0].path, "built": info[0].built, "type": info[0].kind} if info else None
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        taken = rows[: self._rows_left]
+        self._rows_left -= len(taken)
+        self._rows.extend(taken)
+
+    async def _tick(self, loop: asyncio.AbstractEventLoop, line: Channel) -> None:
+        now = time.monotonic()
+        self._slot.beat()
+        self._intake.tick(time.time())
+        self._hall.tick(now)
+        if not self._draining.is_set():
+            await self._serve(loop)
+        self._publish()
+        if self._rows:
+            rows, self._rows = self._rows, []
+            if line.unread < TAIL_UNREAD:
+                line.say({"type": "event", "rows": [as_dict(row) for row in rows]})
+        if int(now) != self._second:
+            self._second = int(now)
+            self._each_second(now)
+
+    def _each_second(self, now: float) -> None:
+        self._rows_left = TAIL_ROWS
+        if not self._intake.ring_failed and not self._ring.still_there():
+            self._intake.ring_failed = True
+            log.error("%s is gone or was changed by another hand: nothing is accepted any more", self._ring.path.name)
+        self._finisher.tick(now)
+        if self._geo.error != self._geo_error:
+            self._geo_error = self._geo.error
+            if self._geo_error:
+                log.warning("%s", self._geo_error)
+        generation = self._page.generation
+        if generation != self._generation:
+            self._generation = generation
+            try:
+                self._finisher.swap_salts(read_salts(self._snapshot))
+            except (DataDirError, ValueError) as error:
+                log.error("the salts stay as they were: %s", error)
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen where the shared page says it is ours, and nowhere else."""
+        ours = set(self._page.owners.served_by(self._index))
+        for number in self._servers.keys() - ours:
+            self._servers.pop(number).close()
+        for number in sorted(ours - self._servers.keys()):
+            sock = socket.socket(fileno=os.dup(self._listen[number]))
+            self._servers[number] = await loop.create_server(
+                lambda: Door(self._hall, loop.call_soon), sock=sock, backlog=self._cfg.http.backlog
+            )
+
+    def _publish(self) -> None:
+        """Counters into the shared page; counts go on from those of the worker before."""
+        intake, hall, writer = self._intake, self._hall, self._ring.writer
+        counts = {
+            "requests": intake.requests,
+            "events_accepted": intake.accepted,
+            "events_refused": intake.refused,
+            "bots": self._finisher.bots,
+            "geo_missing": self._finisher.geo_missing,
+            "bytes_in": hall.bytes_in,
+            "bytes_out": hall.bytes_out,
+            "responses_2xx": intake.answers[2],
+            "responses_3xx": intake.answers[3],
+            "responses_4xx": intake.answers[4],
+            "responses_5xx": intake.answers[5],
+            "connections_total": hall.total,
+            "refused_connections": hall.turned_away,
+            "deadline_closed": hall.late,
+            "ring_full": intake.ring_full,
+        }
+        values = {name: self._before[name] + count for name, count in counts.items()}
+        values["connections_open"] = len(hall.doors)
+        values["inflight_bytes"] = hall.inflight
+        values["ring_capacity"] = writer.capacity
+        if not intake.ring_failed:
+            try:
+                values["ring_used"] = writer.used
+            except RingDamaged as error:
+                intake.ring_failed = True
+                log.error("nothing is accepted any more: %s", error)
+        self._slot.publish(values)
+        for code, count in intake.refusals.items():
+            self._slot.refuse(code, count)
+        intake.refusals.clear()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of the process; the supervisor starts it."""
+    parser = argparse.ArgumentParser(prog="trackflowd.worker")
+    for name in ("--slot", "--config-json", "--page", "--channel"):
+        parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--listen", type=lambda text: [int(fd) for fd in text.split(",")], required=True)
+    args = parser.parse_args(argv)
+    proc.become(f"trackflowd: worker {args.slot}", args.channel)
+    with os.fdopen(args.config_json) as stream:
+        cfg = configuration.load_dump(stream.read())
+    logs.setup(cfg.log.level, cfg.log.format, f"worker {args.slot}")
+    try:
+        worker = Worker(cfg, args.slot, Page.attach(args.page), args.listen)
+        loops.run(worker.run(socket.socket(fileno=args.channel)))
+    except TrackflowError as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
