@@ -1,0 +1,139 @@
+"""What each command of the control socket does. The table of commands is in ``proto.control``; a handler
+is found by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trackflowd import __version__, ringview, statusview
+from trackflowd import config as configuration
+from trackflowd.errors import ControlError, QueryError, TrackflowError
+from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL
+from trackflowd.sink.base import masked
+
+if TYPE_CHECKING:
+    from trackflowd.supervisor import Supervisor
+
+#: Seconds a child may take for what it should answer at once.
+SOON = 1.0
+#: Seconds on top of ``query.max_seconds``: the store enforces the limit, this only ends the waiting.
+GRACE = 10.0
+#: Seconds between two looks whether a flush is done.
+LOOK = 0.02
+
+
+class Commands:
+    """The handlers.
+
+    Args:
+        daemon: asked, and told to stop.
+    """
+
+    def __init__(self, daemon: Supervisor) -> None:
+        self._daemon = daemon
+
+    def handlers(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """A handler for every command that does not stream, by name."""
+        return {name: getattr(self, name) for name, command in COMMANDS.items() if not command.streams}
+
+    async def version(self) -> dict[str, Any]:
+        """Versions."""
+        return {"version": __version__, "protocol": PROTOCOL}
+
+    async def status(self) -> dict[str, Any]:
+        """Everything ``trackflow status`` shows."""
+        daemon = self._daemon
+        said, geo = await asyncio.gather(daemon.flusher_status(), self._geo())
+        rings = ringview.look(daemon.data_dir.path / "rings")
+        value = statusview.status(daemon.crew, daemon.cfg, rings, daemon.health, daemon.rates, daemon.started, said)
+        value["listen"] = {
+            "http": daemon.listeners.addresses,
+            "admin": daemon.admin.address or None,
+            "control": daemon.cfg.control.socket,
+        }
+        value["geo"] = geo
+        return value
+
+    async def _geo(self) -> Any:
+        """What a worker says of its geo database; the first that answers speaks for all."""
+        for child in self._daemon.crew.children("worker"):
+            try:
+                return await child.channel.call("geo", SOON)
+            except TrackflowError:
+                continue
+        return None
+
+    async def processes(self) -> list[dict[str, Any]]:
+        """The processes."""
+        return statusview.processes(self._daemon.crew, self._daemon.started)
+
+    async def rings(self) -> list[dict[str, Any]]:
+        """The ring files."""
+        return [ring.as_dict() for ring in ringview.look(self._daemon.data_dir.path / "rings")]
+
+    async def config(self) -> dict[str, Any]:
+        """Options in effect by key; passwords masked."""
+        cfg = self._daemon.cfg
+        values = {row.key: getattr(getattr(cfg, row.section), row.name) for row in configuration.options()}
+        secret = {row.key for row in configuration.options() if row.kind.secret}
+        return {key: masked(str(value)) if key in secret else value for key, value in values.items()}
+
+    async def query(self, sql: str, format: str, params: Mapping[str, Any] | None) -> bytes:
+        """Answer of one statement, as the flusher gives it."""
+        timeout = self._daemon.cfg.query.max_seconds + GRACE
+        answer = await self._daemon.crew.ask_flusher("query", timeout, sql=sql, format=format, params=params)
+        raw = answer.encode() if isinstance(answer, str) else answer
+        if not isinstance(raw, bytes):
+            raise ControlError("the flusher gave an answer that is not text", "this is a bug")
+        if len(raw) > MAX_RESULT:
+            raise QueryError(f"an answer of {len(raw)} bytes; the most is {MAX_RESULT}", "ask for fewer rows: LIMIT")
+        return raw
+
+    async def stats(self, name: str, **period: Any) -> Any:
+        """A named statistic, as the flusher gives it."""
+        if not period["to"]:
+            period["to"] = time.time_ns() // 1_000_000
+        timeout = self._daemon.cfg.query.max_seconds + GRACE
+        return await self._daemon.crew.ask_flusher("stats", timeout, name=name, args=period)
+
+    async def flush(self, wait: float) -> dict[str, Any]:
+        """Have everything stored that is in the rings now.
+
+        Raises:
+            ControlError: it is not, after so many seconds.
+        """
+        rings = self._daemon.data_dir.path / "rings"
+        due = {ring.file: ring.head for ring in ringview.look(rings) if not ring.damage}
+        began = time.monotonic()
+        await self._daemon.crew.ask_flusher("flush", SOON)
+        while True:
+            now = (ring for ring in ringview.look(rings) if not ring.damage)
+            left = sum(max(due.get(ring.file, 0) - ring.tail, 0) for ring in now)
+            waited = time.monotonic() - began
+            if not left or waited >= wait:
+                break
+            await asyncio.sleep(LOOK)
+        if left and wait:
+            reason = self._daemon.health.reason
+            raise _not_stored(left, waited, reason)
+        return {"stored": not left, "left": left, "seconds": round(waited, 3)}
+
+    async def drain(self) -> None:
+        """Stop as SIGTERM does."""
+        self._daemon.queue("drain")
+
+    async def stop(self) -> None:
+        """Stop in about a second."""
+        self._daemon.queue("stop")
+
+
+def _not_stored(left: int, waited: float, reason: str) -> ControlError:
+    because = f": {reason}" if reason else ""
+    error = ControlError(
+        f"{left} bytes of events are not stored after {waited:.0f} s{because}", "see `trackflow status`"
+    )
+    error.code = "not_stored"
+    return error

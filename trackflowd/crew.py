@@ -1,0 +1,190 @@
+"""The children as a whole: looked at, replaced, dealt their listeners, told things, ended.
+
+What is to happen is decided by ``fleet``; this does it. ``tick`` is called by the supervisor's one
+loop and nowhere else, so nothing here runs twice at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from trackflowd import config as configuration
+from trackflowd.children import Child, Receive, Unavailable, describe_exit, spawn
+from trackflowd.counters import Role
+from trackflowd.errors import TrackflowError
+from trackflowd.fleet import FILLED, Action, Phase, Seat, Sight, deal
+from trackflowd.listeners import Listeners
+from trackflowd.shared import Page, Slot, State
+
+log = logging.getLogger(__name__)
+
+#: Tries of every worker after which a start has failed: with their waits, some seconds.
+START_TRIES = 5
+
+
+class Crew:
+    """Every child of the daemon.
+
+    Args:
+        cfg: handed to each.
+        listeners: inherited by workers.
+        receive: called with a child and each of its messages that is not a reply.
+    """
+
+    def __init__(self, cfg: configuration.Config, listeners: Listeners, receive: Receive) -> None:
+        self._config = configuration.dump(cfg)
+        self._listeners = listeners
+        self._receive = receive
+        workers = cfg.daemon.workers
+        self.page, self._page_fd = Page.create(workers, max(len(listeners.sockets), 1))
+        self.workers = [Seat("worker", index, cfg.daemon.stall_after) for index in range(workers)]
+        self.flusher = Seat("flusher", 0, cfg.daemon.stall_after)
+        self.seats = [self.flusher, *self.workers]
+        self._children: dict[str, Child] = {}
+        self._closed = False
+
+    def child(self, seat: Seat) -> Child | None:
+        """Who sits there."""
+        return self._children.get(seat.name)
+
+    def children(self, role: Role) -> Iterator[Child]:
+        """Every running child of a role."""
+        for seat in self.seats:
+            child = self.child(seat)
+            if seat.role == role and child is not None:
+                yield child
+
+    def slot(self, seat: Seat) -> Slot:
+        """A seat's part of the shared page."""
+        return self.page.slot(seat.role, seat.index)
+
+    async def tick(self) -> None:
+        """Look at every child and do what is due."""
+        for seat in self.seats:
+            child = self.child(seat)
+            if child is not None:
+                self._see(seat, child)
+            if seat.phase is Phase.WAITING and not self._closed:
+                now = time.monotonic()
+                if seat.look(now, None) is Action.START:
+                    await self._start(seat, now)
+        self._deal()
+
+    def _see(self, seat: Seat, child: Child) -> None:
+        before = seat.phase
+        sight = child.look()
+        if sight.exit is not None:
+            # Cleared before anybody else may sit there: what the slot says is then its own.
+            self.slot(seat).clear()
+            del self._children[seat.name]
+            child.channel.close()
+        action = seat.look(time.monotonic(), sight)
+        if sight.exit is not None:
+            self._say_exit(seat, child, sight.exit)
+        elif action is Action.KILL:
+            log.error("%s: no sign of life for %.1f s: killed, to be replaced", seat.name, seat.silence)
+            child.kill()
+        elif seat.phase is not before:
+            self._say_phase(seat, before, child)
+
+    def _say_exit(self, seat: Seat, child: Child, code: int) -> None:
+        how = describe_exit(code)
+        if seat.phase is Phase.ENDED:
+            log.info("%s (process %d) %s", seat.name, child.pid, how)
+            return
+        wait = max(seat.due - time.monotonic(), 0.0)
+        when = "" if self._closed else f"; replaced {f'in {wait:.1f} s' if wait else 'at once'}"
+        log.warning("%s (process %d) %s%s", seat.name, child.pid, how, when)
+
+    def _say_phase(self, seat: Seat, before: Phase, child: Child) -> None:
+        if seat.phase is Phase.SILENT and seat.role == "worker":
+            log.warning("%s: no sign of life for %.1f s: its listeners go to others", seat.name, seat.silence)
+        elif seat.phase is Phase.READY:
+            heard = "is heard again" if before is Phase.SILENT else f"is ready (process {child.pid})"
+            log.info("%s %s", seat.name, heard)
+
+    async def _start(self, seat: Seat, now: float) -> None:
+        try:
+            child = await spawn(seat, self.slot(seat), self._config, self._page_fd, self._listeners.fds, self._receive)
+        except OSError as error:
+            log.error("%s cannot be started: %s", seat.name, error)
+            seat.spawned(now)
+            seat.look(now, Sight(0.0, False, 1))
+            return
+        self._children[seat.name] = child
+        seat.spawned(now)
+
+    def _deal(self) -> None:
+        owners = self.page.owners
+        current = [owners[i] for i in range(len(owners))]
+        serving = [seat.index for seat in self.workers if seat.phase is Phase.READY and not seat.retired]
+        for i, slot in enumerate(deal(current, len(self.workers), serving)):
+            if current[i] != slot:
+                owners[i] = slot
+
+    def check_start(self) -> None:
+        """Give up on a start in which no worker comes up (a full disk, say); once one was ready, never.
+
+        A flusher that does not come up is no reason: events can be taken, and the rings keep them.
+
+        Raises:
+            TrackflowError: every worker ended ``START_TRIES`` times before one was ready.
+        """
+        if all(seat.restarts >= START_TRIES and not seat.was_ready for seat in self.workers):
+            raise TrackflowError("no worker can be started", "what each said before it ended is above")
+
+    async def ask_flusher(self, name: str, timeout: float, /, **args: Any) -> Any:
+        """Call the flusher.
+
+        Raises:
+            Unavailable: there is none at the moment, or no answer in time.
+            TrackflowError: what it answered.
+        """
+        child = self.child(self.flusher)
+        if child is None:
+            raise Unavailable("the flusher is being restarted", "try again in a moment")
+        return await child.channel.call(name, timeout, **args)
+
+    def retire(self, role: Role) -> None:
+        """Begin to end the children of a role: tell each once to drain, and replace none that has."""
+        for seat in self.seats:
+            if seat.role == role and not seat.retired:
+                seat.retire()
+        for child in self.children(role):
+            child.tell_once("drain")
+
+    def gone(self, role: Role) -> bool:
+        """Whether every child of a role has ended and none will follow."""
+        return all(seat.phase is Phase.ENDED for seat in self.seats if seat.role == role)
+
+    def accepting(self) -> bool:
+        """Whether a worker may still be taking connections."""
+        return any(child.state < State.DRAINING for child in self.children("worker"))
+
+    def kill(self, role: Role) -> None:
+        """SIGKILL to every child of a role that lives; ``tick`` sees them end."""
+        for child in self.children(role):
+            log.warning("%s (process %d) is killed: it has not ended in time", child.name, child.pid)
+            child.kill()
+
+    def stop_replacing(self) -> None:
+        """From now on nobody is started."""
+        self._closed = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether no child lives."""
+        return not self._children
+
+    def filled(self) -> int:
+        """Number of seats with a process."""
+        return sum(seat.phase in FILLED for seat in self.seats)
+
+    def close(self) -> None:
+        """Give the page back; children must have ended."""
+        self.page.close()
+        os.close(self._page_fd)

@@ -1,0 +1,153 @@
+"""The listening sockets: bound once by the supervisor, inherited by every worker.
+
+Each address has K sockets sharing its port (``SO_REUSEPORT``); the kernel spreads connections over
+them by hash. All of them live as long as the supervisor, so a connection queued at one whose worker
+died is answered by the worker that is dealt it (see ``fleet.deal``).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+
+from trackflowd.errors import ConfigError
+from trackflowd.shared import MAX_LISTENERS
+
+
+class Listeners:
+    """K sockets for each address.
+
+    Attributes:
+        sockets: all, in the order of their numbers in the shared page: worker 0's of each address…
+        addresses: the addresses served, "host:port", with the real port.
+    """
+
+    def __init__(self, sockets: list[socket.socket], addresses: list[str]) -> None:
+        self.sockets = sockets
+        self.addresses = addresses
+
+    @classmethod
+    def open(cls, addresses: Sequence[str], count: int, backlog: int) -> Listeners:
+        """Bind and listen.
+
+        Args:
+            addresses: "host:port" each; port 0: any free one.
+            count: sockets for each address; fewer if all together would be above 64.
+            backlog: connections the kernel queues at each socket.
+
+        Raises:
+            ConfigError: an address is taken, not this machine's, not allowed, or makes no sense.
+        """
+        count = max(1, min(count, MAX_LISTENERS // max(len(addresses), 1)))
+        groups: list[list[socket.socket]] = []
+        try:
+            for address in addresses:
+                groups.append(_group(address, count, backlog))
+        except BaseException:
+            for sock in (sock for group in groups for sock in group):
+                sock.close()
+            raise
+        # Number i is at home with worker i % count, whichever address it is of.
+        return cls([sock for group in groups for sock in group], [address_of(group[0]) for group in groups])
+
+    @property
+    def fds(self) -> list[int]:
+        """Their descriptors, for the children."""
+        return [sock.fileno() for sock in self.sockets]
+
+    def close(self) -> None:
+        """Refuse connections from now on, also for processes that inherited the sockets."""
+        for sock in self.sockets:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:  # nothing to do on a system that leaves this to close()
+                    raise
+            sock.close()
+        self.sockets = []
+
+
+def _group(address: str, count: int, backlog: int) -> list[socket.socket]:
+    """Count sockets on one address.
+
+    The first is bound without SO_REUSEPORT, or a port that another daemon of this user shares would
+    be taken for free and half of the connections would go there. The option set after the bind lets
+    the others join.
+    """
+    first = bind(address, "http.listen")
+    sockets = [first]
+    try:
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for _ in range(count - 1):
+            other = socket.socket(first.family, socket.SOCK_STREAM)
+            sockets.append(other)
+            _prepare(other)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            other.bind(first.getsockname())
+        for sock in sockets:
+            sock.listen(backlog)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise _refused(address, "http.listen", error) from error
+    return sockets
+
+
+def bind(address: str, option: str) -> socket.socket:
+    """A socket listening on "host:port" that shares it with nobody, non-blocking.
+
+    Args:
+        address: port 0: any free one.
+        option: name of the option it comes from, for messages.
+
+    Raises:
+        ConfigError: as ``Listeners.open``.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{option}: {address}: no such host: {error}", "give an address of this machine") from error
+    family, kind, _, _, where = found[0]
+    sock = socket.socket(family, kind)
+    try:
+        _prepare(sock)
+        sock.bind(where)
+        # On Linux a bind alone passes where nobody listens yet; listen is what claims the port.
+        sock.listen(1)
+    except OSError as error:
+        sock.close()
+        raise _refused(address, option, error) from error
+    return sock
+
+
+def _prepare(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    # A port whose last connections are in TIME_WAIT may be bound again; one that is listened on may not.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+
+class PortTaken(ConfigError):
+    """Somebody listens on the address already."""
+
+
+def _refused(address: str, option: str, error: OSError) -> ConfigError:
+    where = f"{option}: {address}"
+    port = address.rpartition(":")[2]
+    if error.errno == errno.EADDRINUSE:
+        hint = f"see who has it: ss -ltnp 'sport = :{port}'; or use another: --set {option}=127.0.0.1:PORT"
+        return PortTaken(f"{where}: port {port} is taken", hint)
+    if error.errno == errno.EACCES:
+        return ConfigError(f"{where}: this user may not listen on port {port}", "use a port above 1023")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(f"{where}: not an address of this machine", "see: ip address")
+    return ConfigError(f"{where}: {error.strerror or error}")
+
+
+def address_of(sock: socket.socket) -> str:
+    """Where a socket is bound, as "host:port" or "[host]:port"."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"

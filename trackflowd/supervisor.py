@@ -1,0 +1,367 @@
+"""The supervisor: holds the sockets, starts and replaces the children, answers for the daemon, ends it.
+
+::
+
+    start     data dir locked → state, salts, snapshot → listeners → control, admin → children
+    serving   each tick: children looked at, listeners dealt, health judged; signals only queue
+    drain     readiness says "stopping" → workers answer what is in flight and end → nobody listens any
+              more → the flusher stores what the rings hold and ends → exit
+
+A drain lasts at most ``daemon.drain_timeout``; a second signal gives it ``HURRY`` seconds more. What
+is still running then is killed, which loses nothing: every answered event is in a ring, and the next
+start stores it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trackflowd import __version__, proc, ringview, statusview
+from trackflowd import config as configuration
+from trackflowd import log as logs
+from trackflowd.admin import Admin, Answer
+from trackflowd.children import Child
+from trackflowd.commands import SOON, Commands
+from trackflowd.control import Control
+from trackflowd.crew import Crew
+from trackflowd.datadir import DataDir
+from trackflowd.errors import DataDirError, TrackflowError
+from trackflowd.listeners import Listeners, PortTaken
+from trackflowd.ringview import RingFill
+from trackflowd.state import State
+from trackflowd.statusview import Health
+from trackflowd.tail import Row, Tail, Watcher
+
+log = logging.getLogger(__name__)
+
+#: Exit codes of a daemon that ran: everything that was answered 2xx is stored; some of it waits in
+#: the rings for the next start. What keeps it from starting is raised and gets the tool's code, 1.
+STORED = 0
+LEFT_IN_RINGS = 3
+
+#: Seconds between two looks when nothing happens: the longest a dead worker's share waits is this
+#: plus a worker's own tick (an ended child wakes us at once; this is for one that falls silent).
+TICK = 0.1
+#: Seconds a drain has left after the second signal.
+HURRY = 1.0
+#: Part of ``daemon.drain_timeout`` the workers may use; the flusher has the rest.
+WORKERS_SHARE = 0.5
+#: Seconds between two looks at totals and ring files, and between two looks at the salts.
+NOTE_EVERY = 1.0
+SALTS_EVERY = 60.0
+#: Seconds a port may stay taken by dying children of a killed supervisor.
+PORT_WAIT = 3.0
+
+OnReady = Callable[[Mapping[str, Any]], None]
+OnEvent = Callable[[Row], None]
+
+
+class Stage(enum.IntEnum):
+    """How far the daemon is; it only grows."""
+
+    SERVING = 0
+    WORKERS = 1
+    FLUSHER = 2
+    KILLING = 3
+    OVER = 4
+
+
+class Supervisor:
+    """The daemon's first process.
+
+    Args:
+        cfg: in effect.
+        on_ready: called once with the status, when events can be delivered for the first time.
+        on_event: called with every accepted row; None: rows are not asked for.
+    """
+
+    def __init__(self, cfg: configuration.Config, on_ready: OnReady | None, on_event: OnEvent | None) -> None:
+        self.cfg = cfg
+        self._on_ready = on_ready
+        self.stage = Stage.SERVING
+        self.started = time.monotonic()
+        self.rates = statusview.Rates()
+        self.rings: Sequence[RingFill] = ()
+        self.health = Health(False, "starting")
+        self.wake = asyncio.Event()
+        self._signals: list[str] = []
+        self._deadline = 0.0
+        self._workers_deadline = 0.0
+        self._noted = self._salted = 0.0
+        self._sink_text = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.tail = Tail(self.wake.set)
+        if on_event is not None:
+            self.tail.add(Watcher("", "", lambda row: _printed(on_event, row)))
+        self._open()
+
+    def _open(self) -> None:
+        """Take everything that only one daemon may have; raise before anything was changed."""
+        cfg = self.cfg
+        self.data_dir = DataDir(Path(cfg.daemon.data_dir))
+        try:
+            self.data_dir.await_children()
+            self.state = State(self.data_dir.path)
+            self.listeners = self._listen()
+            self.crew = Crew(cfg, self.listeners, self._received)
+            self.control = Control(cfg.control.socket, Commands(self).handlers(), self.tail)
+            self.admin = Admin(cfg.admin.listen, {"/healthz": self._healthz, "/readyz": self._readyz})
+        except BaseException:
+            self.data_dir.close()
+            raise
+
+    def _listen(self) -> Listeners:
+        until = time.monotonic() + (PORT_WAIT if self.data_dir.unclean else 0.0)
+        while True:
+            try:
+                return Listeners.open(self.cfg.http.listen, self.cfg.daemon.workers, self.cfg.http.backlog)
+            except PortTaken:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(TICK)
+
+    async def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        self._catch_signals()
+        try:
+            await self.control.start()
+            if self.cfg.admin.listen:
+                await self.admin.start()
+            self._refresh_salts(True)
+            log.info(
+                "trackflowd %s starts: %s in %s", __version__, ", ".join(self.listeners.addresses), self.data_dir.path
+            )
+            while self.stage is not Stage.OVER:
+                await self._tick()
+            return self._verdict()
+        finally:
+            self._close()
+
+    # ---------------------------------------------------------------- signals
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self.wake.set)
+        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            number = signal.Signals[name]
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish is respected
+                loop.add_signal_handler(number, self.queue, name)
+
+    def queue(self, what: str) -> None:
+        """Note a signal or a command ("drain", "stop"); the loop acts on it."""
+        self._signals.append(what)
+        self.wake.set()
+
+    def _act(self, what: str) -> None:
+        if what == "SIGHUP" and not (sys.stdin and sys.stdin.isatty()):  # with a terminal: it was closed
+            log.warning("SIGHUP: options are read at start only; restart to change them")
+            return
+        if what == "stop" or self.stage is not Stage.SERVING:
+            self.begin_drain(what)
+            self._deadline = min(self._deadline, time.monotonic() + HURRY)
+        else:
+            self.begin_drain(what)
+
+    def begin_drain(self, why: str) -> None:
+        """Begin to stop; nothing if that has begun."""
+        if self.stage is not Stage.SERVING:
+            log.info("%s: hurrying; what is not stored in %g s stays in the rings", why, HURRY)
+            return
+        log.info("%s: draining, for at most %g s", why, self.cfg.daemon.drain_timeout)
+        self.stage = Stage.WORKERS
+        now = time.monotonic()
+        self._deadline = now + self.cfg.daemon.drain_timeout
+        self._workers_deadline = now + self.cfg.daemon.drain_timeout * WORKERS_SHARE
+        self._judge()
+
+    # ------------------------------------------------------------------- loop
+
+    async def _tick(self) -> None:
+        try:
+            await asyncio.wait_for(self.wake.wait(), TICK)
+        except TimeoutError:
+            pass
+        self.wake.clear()
+        waiting, self._signals = self._signals, []
+        for what in waiting:
+            self._act(what)
+        await self.crew.tick()
+        self.crew.check_start()
+        self._note()
+        if self.stage is not Stage.SERVING:
+            self._drain()
+        self._tell_tail()
+
+    def _note(self) -> None:
+        now = time.monotonic()
+        if now - self._noted >= NOTE_EVERY:
+            self._noted = now
+            self.rings = ringview.look(self.data_dir.path / "rings")
+            self.rates.note(now, statusview.totals(self.crew))
+            if statusview.sink_state(self.crew) in ("ok", "starting"):
+                self._sink_text = ""
+            elif not self._tasks:
+                self._background(self._ask_why())
+        if now - self._salted >= SALTS_EVERY:
+            self._refresh_salts(False)
+        self._judge()
+
+    def _judge(self) -> None:
+        before = self.health
+        self.health = statusview.health(self.crew, self.rings, self.stage is not Stage.SERVING, self._sink_text)
+        if self.health == before:
+            return
+        if not self.health.ready:
+            # While it starts, one reason follows another; what is not as it should be is logged where it is.
+            log.log(logging.INFO if before.ready else logging.DEBUG, "not ready: %s", self.health.reason)
+            return
+        log.info("ready: events are taken at %s", ", ".join(self.listeners.addresses))
+        if self._on_ready is not None:
+            self._background(self._tell_ready(self._on_ready))
+            self._on_ready = None
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell_ready(self, on_ready: OnReady) -> None:
+        on_ready(await Commands(self).status())
+
+    async def _ask_why(self) -> None:
+        """Fetch what the flusher says of a store that is not well, for the reason of not being ready."""
+        self._sink_text = str((await self.flusher_status()).get("sink", {}).get("text", ""))
+
+    async def flusher_status(self) -> Mapping[str, Any]:
+        """What the flusher says of itself; empty when it does not answer: its heartbeat says how it is."""
+        try:
+            said = await self.crew.ask_flusher("status", SOON)
+        except TrackflowError:
+            return {}
+        return said if isinstance(said, dict) else {}
+
+    def _refresh_salts(self, at_start: bool) -> None:
+        self._salted = time.monotonic()
+        try:
+            if self.state.rotate(time.time_ns() // 1_000_000) or at_start:
+                self.crew.page.generation = self.state.publish()
+        except DataDirError as error:
+            if at_start:
+                raise
+            log.error("salts are not renewed: %s", error)
+
+    # ------------------------------------------------------------------ drain
+
+    def _drain(self) -> None:
+        """Go on with the drain as far as it can go now."""
+        now = time.monotonic()
+        if self.stage is Stage.WORKERS:
+            self.crew.retire("worker")
+            if not self.crew.accepting():
+                self.listeners.close()  # what nobody would accept any more is better refused than left hanging
+            if now >= self._workers_deadline:
+                self.crew.kill("worker")
+            if self.crew.gone("worker"):
+                self.listeners.close()
+                self.stage = Stage.FLUSHER
+        if self.stage is Stage.FLUSHER:
+            self.crew.retire("flusher")
+            if self.crew.gone("flusher"):
+                self.stage = Stage.OVER
+        if self.stage < Stage.KILLING and now >= self._deadline:
+            self.stage = Stage.KILLING
+            self.crew.stop_replacing()
+            self.crew.kill("worker")
+            self.crew.kill("flusher")
+        if self.stage is Stage.KILLING and self.crew.empty:
+            self.stage = Stage.OVER
+
+    def _verdict(self) -> int:
+        """Say what is left where, and the exit code for it."""
+        left = [ring for ring in ringview.look(self.data_dir.path / "rings") if ring.used or ring.damage]
+        if not left:
+            log.info("stopped: everything that was answered is stored")
+            return STORED
+        size = sum(ring.used for ring in left)
+        log.warning("stopped: %d bytes of events stay in %d rings; the next start stores them", size, len(left))
+        return LEFT_IN_RINGS
+
+    def _close(self) -> None:
+        self.control.close()
+        self.admin.close()
+        self.listeners.close()
+        for child in (*self.crew.children("worker"), *self.crew.children("flusher")):  # only after an exception
+            child.kill()
+            child.process.wait()
+        self.state.close()
+        self.crew.close()
+        self.data_dir.close()
+
+    # --------------------------------------------------------------- messages
+
+    def _received(self, child: Child, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "event":
+            rows = message.get("rows")
+            self.tail.offer(row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else None
+        elif kind in ("ready", "drained"):
+            self.wake.set()  # the shared page says it too; this only saves a tick
+
+    def _tell_tail(self) -> None:
+        """Tell workers whether rows are watched, those that do not know yet."""
+        on = self.tail.on
+        for child in self.crew.children("worker"):
+            if ("tail" in child.told) != on:
+                (child.told.add if on else child.told.discard)("tail")
+                child.channel.tell("tail", on=on)
+
+    # ------------------------------------------------------------------ admin
+
+    def _healthz(self) -> Answer:
+        return 200, {"alive": True, "pid": os.getpid()}
+
+    def _readyz(self) -> Answer:
+        if self.health.ready:
+            return 200, {"ready": True}
+        return 503, {"ready": False, "reason": self.health.reason}
+
+
+def _printed(on_event: OnEvent, row: Row) -> bool:
+    try:
+        on_event(row)
+    except OSError as error:  # standard output is closed: no reason to stop taking events
+        log.debug("an event could not be shown: %s", error)
+    return True
+
+
+def run(cfg: configuration.Config, on_ready: OnReady | None = None, on_event: OnEvent | None = None) -> int:
+    """Run the daemon until it is told to stop.
+
+    Args:
+        cfg: as ``config.load`` made it.
+        on_ready: called once, with the value of ``status``, when events can be delivered.
+        on_event: called with every row as it is accepted (a sample when there are very many).
+
+    Returns:
+        0: everything that was answered 2xx is stored. 3: some of it waits in the rings.
+
+    Raises:
+        ConfigError: a port, an address or the control socket cannot be had.
+        DataDirError: the data directory cannot, or another daemon works in it.
+    """
+    proc.become("trackflowd: supervisor")
+    logs.setup(cfg.log.level, cfg.log.format, "supervisor")
+
+    async def serve() -> int:
+        return await Supervisor(cfg, on_ready, on_event).run()
+
+    return asyncio.run(serve())
