@@ -1,0 +1,112 @@
+"""cli_status: the daemon's state on one screen, whatever of it is known."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from trackflowd import cli_status
+from trackflowd.cli_status import geo_text, lines
+from trackflowd.cli_text import Style
+
+STATUS: dict[str, Any] = {
+    "version": "0.1.0",
+    "pid": 41,
+    "uptime_s": 192.0,
+    "health": {"alive": True, "ready": True, "reason": ""},
+    "processes": [
+        {"role": "supervisor", "slot": 0, "pid": 41, "state": "ready", "uptime_s": 192.0, "restarts": 0}
+        | {"cpu_s": 0.5, "rss": 30 * 2**20, "fds": 31, "heartbeat_age_s": 0.0},
+        {"role": "worker", "slot": 1, "pid": None, "state": "waiting", "uptime_s": None, "restarts": 3}
+        | {"cpu_s": None, "rss": None, "fds": None, "heartbeat_age_s": None},
+    ],
+    "rates": {"requests_s": 12.3, "events_s": 1234.0, "stored_s": 1200.0},
+    "totals": {"events_accepted": 12345, "rows_stored": 12340, "duplicates": 2, "events_refused": 7},
+    "rings": [
+        {"file": "0-a.ring", "slot": 0, "capacity": 2**20, "used": 2**19, "fill": 0.5, "damage": ""},
+        {"file": "x.ring", "slot": -1, "capacity": 0, "used": 0, "fill": 0.0, "damage": "not a ring"},
+    ],
+    "sink": {"url": "chdb:", "state": "ok", "text": "", "last_error": ""},
+    "oldest_pending_s": 0.4,
+    "refusals": {"bad_json": 5, "timeout": 2, "method": 0},
+    "window": {"ids": 12340, "span_s": 190.0},
+    "listen": {"http": ["127.0.0.1:8080"], "admin": "127.0.0.1:8081", "control": "/run/t/control.sock"},
+    "data_dir": "/var/lib/trackflow",
+    "geo": {"database": "/geo/x.mmdb", "type": "DBIP-Country-Lite", "built": 1_793_491_200},
+}
+
+
+def shown(**changes: Any) -> str:
+    return "\n".join(lines({**STATUS, **changes}, Style(False)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "trackflowd 0.1.0 · pid 41 · up 3 m 12 s · ready",
+        "12.3 requests/s, 1,234 events/s in, 1,200 rows/s stored",
+        "12,345 accepted, 12,340 stored, 2 repeats left out, 7 refused",
+        "the oldest event not yet stored is 400 ms old",
+        "chdb:  ok",
+        "512 KiB of 1 MiB",
+        "not a ring",
+        "worker 1",
+        "bad_json",
+        "127.0.0.1:8080",
+        "/geo/x.mmdb (DBIP-Country-Lite, built 2026-11-01)",
+    ],
+)
+def test_the_screen_shows(text: str) -> None:
+    assert text in shown()
+
+
+def test_a_daemon_that_cannot_deliver_says_why() -> None:
+    assert "not ready: store away" in shown(health={"ready": False, "reason": "store away"})
+    assert "in doubt: asked again" in shown(sink={"url": "chdb:", "state": "in doubt", "text": "asked again"})
+
+
+def test_refusals_stand_in_order_and_only_those_that_happened() -> None:
+    block = shown().partition("refusals")[2]
+    assert block.index("bad_json") < block.index("timeout")
+    assert "method" not in shown()
+    assert "none" in shown(refusals={})
+
+
+def test_what_is_missing_is_left_out() -> None:
+    text = "\n".join(lines({}, Style(False)))
+    assert "nothing waits to be stored" in text
+    assert "requests/s" not in text
+    assert "no database" in text
+
+
+def test_an_unknown_geo_date_is_left_out() -> None:
+    assert geo_text({"database": "x.mmdb", "type": "", "built": 0}) == "x.mmdb"
+
+
+def test_once_is_once(capsys: pytest.CaptureFixture[str]) -> None:
+    cli_status.show(lambda: STATUS, as_json=True, watch=False)
+    assert json.loads(capsys.readouterr().out) == STATUS
+
+
+def test_watching_goes_on_until_it_is_stopped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("trackflowd.cli_status.time.sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        cli_status.show(lambda: STATUS, as_json=True, watch=True)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    waits.clear()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        cli_status.show(lambda: STATUS, as_json=False, watch=True)
+    out = capsys.readouterr().out
+    assert (out.count("\x1b[2J"), out.count("\x1b[H")) == (1, 3)

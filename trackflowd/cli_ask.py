@@ -1,0 +1,168 @@
+"""``trackflow``'s commands that speak to the running daemon: status, tail, query, stats, flush, drain, stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import datetime
+from typing import Any
+
+from trackflowd import cli_stats, cli_status
+from trackflowd.cli_event import event_line
+from trackflowd.cli_parser import Commands
+from trackflowd.cli_text import Style, clean, count, duration, say, size, to_json
+from trackflowd.client import Client, find_socket
+from trackflowd.errors import QueryError
+
+
+def connect(args: argparse.Namespace) -> Client:
+    """A connection to the daemon the flags mean.
+
+    Raises:
+        ControlError: nobody answers there.
+    """
+    beside = os.path.join(args.data_dir, "control.sock") if args.data_dir else None
+    return Client.connect(find_socket(args.socket or beside, os.environ))
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this module's commands."""
+    status = commands.add(
+        "status",
+        "processes, rates, rings, store, refusals",
+        _status,
+        "trackflow status\ntrackflow status --watch\ntrackflow status --json | jq .rates",
+    )
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.add_argument("--watch", action="store_true", help="again every second, until Ctrl-C")
+    tail = commands.add(
+        "tail",
+        "events as they are accepted, one line each, until Ctrl-C",
+        _tail,
+        "trackflow tail\ntrackflow tail --site example.com --name signup\ntrackflow tail --json | jq .path",
+    )
+    tail.add_argument("--site", default="", help="only this site")
+    tail.add_argument("--name", default="", help="only events of this name")
+    tail.add_argument("--json", action="store_true", help="one JSON object per line")
+    query = commands.add(
+        "query",
+        "answer of one read-only SQL statement on the table events",
+        _query,
+        'trackflow query "SELECT name, path, country, browser FROM events"\n'
+        'trackflow query "SELECT toDate(time) day, uniq(visitor) FROM events GROUP BY day" --format csv\n'
+        "trackflow query - < report.sql",
+    )
+    query.add_argument("sql", metavar="SQL", help="the statement; - reads it from standard input")
+    query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object per row")
+    query.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    _add_stats(commands)
+    flush = commands.add(
+        "flush",
+        "store what the rings hold now, and wait until it is stored",
+        _flush,
+        "trackflow flush\ntrackflow flush --wait 60",
+    )
+    flush.add_argument("--wait", type=float, default=10, metavar="SECONDS", help="longest to wait (default: 10)")
+    flush.add_argument("--json", action="store_true", help="as JSON")
+    drain = commands.add(
+        "drain",
+        "stop the daemon as SIGTERM does: answer what is in flight, store everything, end",
+        _act,
+        "trackflow drain",
+    )
+    drain.set_defaults(command="drain", told="draining: the daemon ends once everything is stored")
+    stop = commands.add(
+        "stop",
+        "stop the daemon at once; what is not stored yet stays in the rings for the next start",
+        _act,
+        "trackflow stop",
+    )
+    stop.set_defaults(command="stop", told="stopping: what is not stored yet waits in the rings")
+    for parser in (drain, stop):
+        parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_stats(commands: Commands) -> None:
+    stats = commands.group(
+        "stats", "statistics over a period", "trackflow stats overview --site example.com --period 7d"
+    )
+    overview = stats.add(
+        "overview",
+        "visitors, views, top pages, sources, countries, browsers",
+        _overview,
+        "trackflow stats overview\ntrackflow stats overview --site example.com --period today\n"
+        "trackflow stats overview --from 2026-11-01 --to 2026-12-01 --csv",
+    )
+    overview.add_argument("--site", default="", help="only this site (default: all)")
+    overview.add_argument(
+        "--period", default="24h", help="today, yesterday, or a span back from now: 24h, 7d, 4w (default: 24h)"
+    )
+    overview.add_argument(
+        "--from", dest="start", metavar="DATE", help="begin, as 2026-11-01 or 2026-11-01T12:00; instead of --period"
+    )
+    overview.add_argument("--to", dest="end", metavar="DATE", help="end, not included (default: now)")
+    form = overview.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_const", const="json", dest="format", help="as JSON")
+    form.add_argument(
+        "--csv", action="store_const", const="csv", dest="format", help="as CSV: section, name, visitors, …"
+    )
+
+
+def _status(args: argparse.Namespace) -> int:
+    with connect(args) as client:
+        cli_status.show(lambda: client.call("status"), args.json, args.watch)
+    return 0
+
+
+def _tail(args: argparse.Namespace) -> int:
+    style = Style.of(sys.stdout)
+    with connect(args) as client:
+        for event in client.stream("tail", site=args.site, name=args.name):
+            if "dropped" in event:
+                print(f"({count(event['dropped'])} events passed unseen: too many to show)", file=sys.stderr)
+            else:
+                say(to_json(event) if args.json else event_line(event, style))
+    return 0
+
+
+def _query(args: argparse.Namespace) -> int:
+    sql = sys.stdin.read() if args.sql == "-" else args.sql
+    if not sql.strip():
+        raise QueryError("no SQL given", 'try: trackflow query "SELECT count() FROM events"')
+    with connect(args) as client:
+        answer = client.call("query", sql=sql, format=args.format)
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+    if sys.stdout.isatty():
+        text = clean(text, keep="\n\t")
+    sys.stdout.write(text if not text or text.endswith("\n") else text + "\n")
+    return 0
+
+
+def _overview(args: argparse.Namespace) -> int:
+    now = datetime.now().astimezone()
+    period = cli_stats.period(args.period, args.start, args.end, now)
+    with connect(args) as client:
+        span = {"from": period.start_ms, "to": period.end_ms}
+        value: dict[str, Any] = client.call("stats", name="overview", site=args.site, **span)
+    cli_stats.show(value, period, args.site, args.format)
+    return 0
+
+
+def _flush(args: argparse.Namespace) -> int:
+    with connect(args) as client:
+        value = client.call("flush", wait=args.wait)
+    if args.json:
+        say(to_json(value))
+    elif value["stored"]:
+        say(f"stored, after {duration(value['seconds'])}")
+    else:
+        say(f"asked for; {size(value['left'])} still wait in the rings")
+    return 0
+
+
+def _act(args: argparse.Namespace) -> int:
+    with connect(args) as client:
+        client.call(args.command)
+    say(to_json({"asked": args.command}) if args.json else args.told)
+    return 0

@@ -1,0 +1,203 @@
+"""``trackflow status``: the daemon's state on one screen.
+
+The value comes from the supervisor (docs/control.md describes it); what it lacks, because a process
+has not said it yet or the versions differ, is left out rather than shown as zero.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trackflowd.cli_text import Style, bar, clean, count, duration, say, size, table, to_json
+
+Status = Mapping[str, Any]
+
+#: Seconds between two screens of ``--watch``: rates are averages over 10 s, so faster shows nothing new.
+WATCH_EVERY = 1.0
+NO_GEO = "no database: countries stay empty (`trackflow geo update` fetches a free one)"
+# Written over line by line, so that nothing flickers: ECMA-48's CUP, ED and EL.
+_CLEAR, _HOME, _REST, _REST_OF_LINE = "\x1b[2J", "\x1b[H", "\x1b[J", "\x1b[K"
+_BAR = 12
+_LABEL = 10  # columns of the labels at the left
+
+
+def show(ask: Callable[[], Status], as_json: bool, watch: bool) -> None:
+    """Print the status once, or every second until Ctrl-C.
+
+    Args:
+        ask: gets a fresh status from the daemon.
+        as_json: as one JSON object (with watch: one per line).
+        watch: again and again; on a terminal in place.
+    """
+    style = Style.of(sys.stdout)
+    in_place = watch and not as_json and sys.stdout.isatty()
+    if in_place:
+        sys.stdout.write(_CLEAR)
+    while True:
+        status = ask()
+        if as_json:
+            say(to_json(status, None if watch else 2))
+        else:
+            text = "\n".join(lines(status, style))
+            say(_HOME + text.replace("\n", _REST_OF_LINE + "\n") + _REST if in_place else text)
+        if not watch:
+            return
+        time.sleep(WATCH_EVERY)
+
+
+def lines(status: Status, style: Style) -> list[str]:
+    """The screen, line by line."""
+    blocks = [
+        _headline(status, style),
+        _events(status, style),
+        _store(status, style),
+        _rings(status, style),
+        _processes(status, style),
+        _refusals(status, style),
+        _places(status, style),
+    ]
+    shown: list[str] = []
+    for block in blocks:
+        if block:
+            shown += [*block, ""]
+    return shown[:-1]
+
+
+def geo_text(geo: Mapping[str, Any]) -> str:
+    """A geo database in words: its path, kind and age."""
+    built = geo.get("built")
+    day = time.strftime("%Y-%m-%d", time.gmtime(built)) if isinstance(built, int) and built else ""
+    about = ", ".join(part for part in (clean(geo.get("type") or ""), day and f"built {day}") if part)
+    return clean(geo.get("database") or "") + (f" ({about})" if about else "")
+
+
+def _labelled(label: str, rows: Sequence[str], style: Style) -> list[str]:
+    return [style.dim((label if index == 0 else "").ljust(_LABEL)) + row for index, row in enumerate(rows)]
+
+
+def _headline(status: Status, style: Style) -> list[str]:
+    health = status.get("health") or {}
+    if health.get("ready"):
+        state = style.good("ready")
+    elif health.get("reason"):
+        state = style.bad(f"not ready: {clean(health['reason'])}")
+    else:
+        state = style.bad("not ready")
+    parts = [
+        style.bold(f"trackflowd {clean(status.get('version', ''))}".rstrip()),
+        f"pid {status.get('pid')}",
+        f"up {duration(status.get('uptime_s') or 0)}",
+        state,
+    ]
+    return [" · ".join(parts)]
+
+
+def _events(status: Status, style: Style) -> list[str]:
+    rates, totals = status.get("rates") or {}, status.get("totals") or {}
+    rows = []
+    if rates:
+        rows.append(
+            f"{count(rates.get('requests_s') or 0)} requests/s, {count(rates.get('events_s') or 0)} events/s in, "
+            f"{count(rates.get('stored_s') or 0)} rows/s stored"
+        )
+    if totals:
+        rows.append(
+            f"{count(totals.get('events_accepted') or 0)} accepted, {count(totals.get('rows_stored') or 0)} stored, "
+            f"{count(totals.get('duplicates') or 0)} repeats left out, "
+            f"{count(totals.get('events_refused') or 0)} refused"
+        )
+    oldest = status.get("oldest_pending_s")
+    if oldest is None:
+        rows.append("nothing waits to be stored")
+    else:
+        rows.append(f"the oldest event not yet stored is {duration(oldest)} old")
+    return _labelled("events", rows, style)
+
+
+def _store(status: Status, style: Style) -> list[str]:
+    sink = status.get("sink") or {}
+    if not sink:
+        return []
+    state = str(sink.get("state", ""))
+    paint = style.good if state == "ok" else style.odd if state == "starting" else style.bad
+    rows = [f"{clean(sink.get('url', ''))}  {paint(state)}"]
+    text = clean(sink.get("text") or "")
+    if text and text != state:
+        rows[0] += f": {text}"
+    if sink.get("last_error"):
+        rows.append(style.dim(f"last error: {clean(sink['last_error'])}"))
+    if window := status.get("window"):
+        rows.append(f"{count(window.get('ids') or 0)} event ids remembered")
+    return _labelled("store", rows, style)
+
+
+def _rings(status: Status, style: Style) -> list[str]:
+    rows = []
+    for ring in status.get("rings") or ():
+        fill = float(ring.get("fill") or 0)
+        paint = style.good if fill < 0.5 else style.odd if fill < 0.9 else style.bad
+        figures = f"{size(ring.get('used') or 0)} of {size(ring.get('capacity') or 0)}"
+        if ring.get("damage"):
+            figures = style.bad(clean(ring["damage"]))
+        slot = ring.get("slot")
+        name = clean(ring.get("file", "")) if slot in (None, -1) else f"slot {slot}"
+        rows.append([name, f"{fill:.1%}", paint(bar(fill, _BAR).ljust(_BAR, "·")), figures])
+    return _labelled("rings", table(rows, right=(1,)), style)
+
+
+def _processes(status: Status, style: Style) -> list[str]:
+    rows = []
+    for process in status.get("processes") or ():
+        slot = process.get("slot")
+        name = clean(process.get("role", ""))
+        state = clean(process.get("state", ""))
+        restarts = process.get("restarts") or 0
+        beat = process.get("heartbeat_age_s")
+        rows.append(
+            [
+                f"{name} {slot}" if name == "worker" and slot is not None else name,
+                str(process.get("pid") or "-"),
+                style.good(state) if state in ("ready", "running") else style.odd(state),
+                _or_dash(process.get("uptime_s"), duration),
+                style.odd(str(restarts)) if restarts else "0",
+                _or_dash(process.get("cpu_s"), duration),
+                _or_dash(process.get("rss"), size),
+                _or_dash(process.get("fds"), str),
+                _or_dash(beat, lambda age: "now" if age < 1 else f"{duration(age)} ago"),
+            ]
+        )
+    if not rows:
+        return []
+    head = ["process", "pid", "state", "up", "restarts", "cpu", "memory", "files", "last sign"]
+    drawn = table(rows, head, right=(1, 3, 4, 5, 6, 7, 8))
+    return [style.dim(drawn[0]), *drawn[1:]]
+
+
+def _or_dash(value: Any, form: Callable[[Any], str]) -> str:
+    return "-" if value is None else form(value)
+
+
+def _refusals(status: Status, style: Style) -> list[str]:
+    refusals = {name: number for name, number in (status.get("refusals") or {}).items() if number}
+    if not refusals:
+        return _labelled("refusals", ["none"], style)
+    most = max(refusals.values())
+    ordered = sorted(refusals.items(), key=lambda item: (-item[1], item[0]))
+    rows = [[clean(name), count(number), style.odd(bar(number / most, _BAR))] for name, number in ordered]
+    return _labelled("refusals", table(rows, right=(1,)), style)
+
+
+def _places(status: Status, style: Style) -> list[str]:
+    listen, geo = status.get("listen") or {}, status.get("geo")
+    rows = [["http", " ".join(clean(address) for address in listen.get("http") or ())]]
+    rows += [[name, clean(listen[name])] for name in ("admin", "control") if listen.get(name)]
+    if status.get("data_dir"):
+        rows.append(["data", clean(status["data_dir"])])
+    if geo:
+        rows.append(["geo", geo_text(geo)])
+    else:
+        rows.append(["geo", NO_GEO])
+    return [style.dim(name.ljust(_LABEL)) + text for name, text in rows if text]
