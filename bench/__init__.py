@@ -1,0 +1,1 @@
+"""What TrackFlow costs, measured: ``python -m bench`` (``make bench``)."""
