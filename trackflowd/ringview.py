@@ -1,24 +1,18 @@
 """How full the rings are, read from their header pages and nothing else.
 
-Read with ``pread``, not mapped: a file cut short by another hand then gives a short read instead of
-SIGBUS, and the supervisor must outlive everything.
+``ring.file.scan`` reads, it does not map: a file cut short by another hand then gives a short read
+instead of SIGBUS, and the supervisor must outlive everything.
 """
 
 from __future__ import annotations
 
-import os
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trackflowd.errors import RingDamaged
-from trackflowd.ring.layout import HEAD_AT, HEADER_SIZE, TAIL_AT, decode_word, read_header
-
-#: Looks at a cursor whose check does not fit before it counts as damaged: it may be under a store.
-_TRIES = 3
+from trackflowd.ring import file
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +56,12 @@ class RingFill:
 
 def look(rings: Path) -> Sequence[RingFill]:
     """Every ring file in the directory, by name; one that vanishes meanwhile is left out."""
-    found = (_look(path) for path in sorted(rings.glob("*.ring")))
-    return [fill for fill in found if fill is not None]
+    return [_fill(info) for info in file.scan(rings) if info.header is not None or info.path.exists()]
 
 
-def _look(path: Path) -> RingFill | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        for _ in range(_TRIES):
-            page = os.pread(fd, HEADER_SIZE, 0)
-            fill = _read(path.name, page)
-            if not fill.damage:
-                break
-            time.sleep(0)
-        return fill
-    except OSError as error:
-        return RingFill(path.name, -1, "", 0, -1, -1, f"cannot be read: {error.strerror}")
-    finally:
-        os.close(fd)
-
-
-def _read(name: str, page: bytes) -> RingFill:
-    try:
-        header = read_header(page)
-    except RingDamaged as error:
-        return RingFill(name, -1, "", 0, -1, -1, error.text)
-    head, tail = (decode_word(int.from_bytes(page[at : at + 8], "little")) for at in (HEAD_AT, TAIL_AT))
-    damage = "a cursor fails its check" if head < 0 or tail < 0 else ""
-    return RingFill(name, header.slot, str(uuid.UUID(bytes=header.uuid)), header.capacity, head, tail, damage)
+def _fill(info: file.RingInfo) -> RingFill:
+    name, header = info.path.name, info.header
+    if header is None:
+        return RingFill(name, -1, "", 0, -1, -1, info.error)
+    text = str(uuid.UUID(bytes=header.uuid))
+    return RingFill(name, header.slot, text, header.capacity, info.head, info.tail, info.error)
