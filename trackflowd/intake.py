@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -55,10 +55,14 @@ class Static:
     Args:
         name: file in ``trackflowd/assets``.
         headers: complete lines.
+        renamed: what in it is to be replaced by what.
     """
 
-    def __init__(self, name: str, headers: bytes) -> None:
-        content = resources.files("trackflowd").joinpath("assets", name).read_bytes()
+    def __init__(self, name: str, headers: bytes, renamed: Mapping[str, str] | None = None) -> None:
+        text = resources.files("trackflowd").joinpath("assets", name).read_text("utf-8")
+        for usual, other in (renamed or {}).items():
+            text = text.replace(usual, other)
+        content = text.encode()
         mark = hashlib.blake2b(content, digest_size=12).hexdigest().encode()
         packed = gzip.compress(content, 9, mtime=0)
         headers += b"Vary: Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
@@ -124,7 +128,8 @@ class Intake:
         script = self._static(Static("t.js", _SCRIPT))
         self._routes[options["script_path"].encode()] = {b"GET": script, b"HEAD": script}
         if self._http.demo:
-            page = self._static(Static("demo.html", _PAGE))
+            renamed = {"/t.js": self._http.script_path, "/v1/events": self._http.event_path}
+            page = self._static(Static("demo.html", _PAGE, renamed))
             self._routes[b"/"] = {b"GET": page, b"HEAD": page}
         for dialect in dialects:
             for route in dialect.routes:
