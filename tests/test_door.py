@@ -271,6 +271,7 @@ def test_unfinished_bodies_of_all_together_have_a_bound(house: House) -> None:
     assert codes(second_wire) == ["too_busy"] and second_wire.eof
     assert house.hall.inflight == 600_000
     first.data_received(b" " * 400_000)
+    house.run_soon()
     assert codes(first_wire) == ["bad_json"]
     assert house.hall.inflight == 0
     second.connection_lost(None)
@@ -292,8 +293,10 @@ def test_100_continue_comes_behind_the_answers_before_it(house: House) -> None:
     door.data_received(GET + raw[: -len(EVENT)])
     assert statuses(wire) == [304, 100]
     door.data_received(EVENT)
+    house.run_soon()
     assert statuses(wire) == [304, 100, 200]
     door.data_received(raw)
+    house.run_soon()
     assert statuses(wire) == [304, 100, 200, 200]
 
 
@@ -318,6 +321,7 @@ def test_a_mistake_of_ours_drops_the_connection_and_its_rows_and_is_said_once(
     for _ in range(2):
         door, wire = house.come()
         door.data_received(post(EVENT, close=False))
+        house.run_soon()
         assert wire.aborted and wire.sent == b""
         door.connection_lost(None)
     monkeypatch.undo()
@@ -336,3 +340,63 @@ def test_bytes_and_connections_are_counted(house: House) -> None:
     assert (house.hall.total, len(house.hall.doors), len(house.hall.by_address)) == (1, 0, 0)
     door.data_received(GET)
     door.expired()
+
+
+def test_all_connections_of_a_turn_are_answered_after_one_publish(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = []
+    publish = house.intake.publish
+    monkeypatch.setattr(house.intake, "publish", lambda: (published.append(1), publish()))
+    comers = [house.come(("10.0.0.1", 1)) for _ in range(3)]
+    for door, wire in comers:
+        door.data_received(post(EVENT, close=False))
+        assert wire.sent == b""
+    house.run_soon()
+    assert [statuses(wire) for _, wire in comers] == [[200]] * 3
+    assert len(published) == 1
+    assert len(intakes.rows(house.ring)) == 3
+
+
+@pytest.mark.parametrize("before", ["eof", "drain", "tick", "bad", "pipeline"])
+def test_an_answer_of_this_turn_goes_out_before_whatever_else_happens_to_its_connection(
+    house: House, before: str
+) -> None:
+    door, wire = house.come()
+    door.data_received(post(EVENT, close=False))
+    if before == "eof":
+        door.eof_received()
+    elif before == "drain":
+        house.hall.drain()
+    elif before == "tick":
+        house.after(1000)
+    else:
+        door.data_received(b"\0" if before == "bad" else post(EVENT, close=False) * 2)
+    house.run_soon()
+    assert statuses(wire)[0] == 200
+    assert len(intakes.rows(house.ring)) == (3 if before == "pipeline" else 1)
+
+
+def test_an_answer_to_a_connection_that_is_gone_keeps_nobody_waiting(house: House) -> None:
+    first, _ = house.come()
+    second, wire = house.come()
+    first.data_received(post(EVENT, close=False))
+    second.data_received(post(EVENT, close=False))
+    first.connection_lost(None)
+    house.run_soon()
+    assert statuses(wire) == [200]
+    assert len(intakes.rows(house.ring)) == 2
+
+
+def test_a_mistake_in_one_request_loses_nothing_of_the_others_in_its_turn(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, first_wire = house.come()
+    second, second_wire = house.come()
+    first.data_received(post(EVENT, close=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(house.intake, "answer", lambda request, peer: 1 / 0)
+        second.data_received(post(EVENT, close=False))
+    house.run_soon()
+    assert statuses(first_wire) == [200] and second_wire.aborted
+    assert len(intakes.rows(house.ring)) == 1
