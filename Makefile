@@ -32,8 +32,8 @@ format: install ## mend style, rewrite the example file and docs/configuration.m
 	@$(BIN)/python -m trackflowd.config --example > trackflowd.example.toml
 	@$(BIN)/python -m trackflowd.config --docs > docs/configuration.md
 
-bench: install ## CPU per event of worker and flusher, beside nginx's where it is installed
-	@$(BIN)/python -m bench
+bench: install ## CPU per request of a worker beside nginx's, and the flusher's per event (ARGS="--pairs 5")
+	@$(BIN)/python -m bench $(ARGS)
 
 clean: ## remove .venv, caches and ./.data
 	rm -rf .venv .venv.lock .data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

@@ -1,1 +1,1 @@
-"""What TrackFlow costs, measured: ``python -m bench`` (``make bench``)."""
+"""Measuring TrackFlow: what an event costs, beside what nginx costs, in one run with one generator."""

@@ -1,0 +1,33 @@
+"""The bench runs, and counts what it sent. Its figures are for people; nothing here looks at them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is missing: apt-get install wrk")
+@pytest.mark.skipif(
+    not shutil.which("nginx", path="/usr/sbin:/usr/bin"), reason="nginx is missing: apt-get install nginx"
+)
+def test_every_request_answered_is_stored_and_stdout_is_one_document() -> None:
+    command = [sys.executable, "-m", "bench", "--pairs", "1", "--seconds", "1", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["answered"] == figures["stored"] > 0
+    assert figures["worker_us"] > 0 and figures["nginx_us"] > 0
+
+
+def test_a_missing_program_is_named_with_what_to_type() -> None:
+    command = [sys.executable, "-m", "bench"]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": "/nowhere"}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "apt-get install wrk" in done.stderr
