@@ -64,7 +64,7 @@ class Front:
     """State shared by all requests."""
 
     def __init__(self, data: str, version: str, password: str) -> None:
-        self.uri = f"{data}?logger.level=none&max_server_memory_usage={2**30}"
+        self.uri = f"{data}?logger.console=0&max_server_memory_usage={2**30}"
         self.keep = chdb.connect(self.uri)  # keeps the engine up between requests
         self.version = version
         self.password = password

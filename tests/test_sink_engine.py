@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, Stor
 from trackflowd.sink.base import Batch, QueryLimits, SinkOptions
 from trackflowd.sink.clickhouse import ClickHouseSink
 
+ROOT = Path(__file__).parent.parent
 BATCH_IDS = count(2**100)
 ROWS = 2000
 PINNED = {
@@ -251,3 +256,38 @@ def test_a_server_that_is_too_old_or_does_not_know_us_says_so(tmp_path: Path) ->
         front.kill()
         with pytest.raises(StoreAway):
             old.open()
+
+
+EMBEDDED = """
+import sys
+from pathlib import Path
+from tests.batches import PARTITION, batch
+from trackflowd.errors import QueryError
+from trackflowd.sink.base import QueryLimits, SinkOptions
+from trackflowd.sink.clickhouse import ClickHouseSink
+sink = ClickHouseSink("chdb:", SinkOptions(Path(sys.argv[1])))
+sink.open()
+sink.insert(batch(1, range(10)))
+assert sink.count(1, PARTITION) == 10
+for sql in ("SELECT count() FROM events", "SELECT nothing FROM nowhere"):
+    try:
+        sink.query(sql, "csv", QueryLimits())
+    except QueryError:
+        pass
+sink.close()
+print("done")
+"""
+
+
+def test_the_embedded_engine_says_nothing_on_a_terminal(tmp_path: Path) -> None:
+    """With "logger.level" set, even to none, chDB 26.9 logs every query where standard error is a terminal."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", EMBEDDED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # EIO: the other side has closed its terminal
+            while piece := os.read(ours, 65536):
+                said += piece
+    os.close(ours)
+    assert (process.returncode, said) == (0, b"done\r\n")

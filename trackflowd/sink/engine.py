@@ -273,7 +273,7 @@ class Embedded:
         options = {
             "max_server_memory_usage": self._memory,
             "mark_cache_size": self._memory // 16,  # its own default is 5 GiB
-            "logger.level": "none",
+            "logger.console": "0",  # "logger.level" would turn it on where stderr is a terminal
         }
         client: Client = _library().get_client(
             interface="chdb",
