@@ -210,7 +210,7 @@ class Intake:
 
         def take(request: Request, peer: Peer) -> bytes:
             headers = request.headers
-            rows: Sequence[Row] = ()
+            rows: list[Row] = []
             try:
                 if b"content-encoding" in headers or request.body[:2] == MAGIC:
                     request.body = plain(request.body, headers.get(b"content-encoding", b""), most)
@@ -223,17 +223,10 @@ class Intake:
                     address = self._client(address, headers)
                 agent = headers.get(b"user-agent", b"")
                 now = self.now_ms
-                rows = [
-                    row(
-                        event,
-                        agent,
-                        address,
-                        "" if event.lang else _text(headers, b"accept-language"),
-                        "" if event.url else _text(headers, b"referer"),
-                        now,
-                    )
-                    for event in events
-                ]
+                for event in events:
+                    lang = "" if event.lang else _text(headers, b"accept-language")
+                    referer = "" if event.url else _text(headers, b"referer")
+                    rows.append(row(event, agent, address, lang, referer, now))
                 append(rows)
             except Refused as refusal:
                 return self._refuse_events(request, refusal)

@@ -77,9 +77,7 @@ class Heads:
         head = self._get(key) or self._known.promote(key)
         if head is None:
             return None
-        request = Request(head[0], head[1], head[2], True, False)
-        request.body = data[end:]
-        return request
+        return Request(head[0], head[1], head[2], True, False, data[end:])
 
     def _recall_proxied(self, data: bytes, at: int, stop: int, end: int) -> Request | None:
         key, address = _without_address(data, at, stop, end)
@@ -89,9 +87,7 @@ class Heads:
         headers = head[2]
         if address:
             headers = {**headers, b"x-forwarded-for": address}
-        request = Request(head[0], head[1], headers, True, False)
-        request.body = data[end:]
-        return request
+        return Request(head[0], head[1], headers, True, False, data[end:])
 
     def learn(self, data: bytes, request: Request) -> None:
         """Note the head of a request.
