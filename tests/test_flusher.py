@@ -11,10 +11,11 @@ import pytest
 
 from tests.flusher_bench import STEPS, Bench, killed_at
 from tests.rows import NOW, SITE, event_id, row, site_hash
+from trackflowd import feed
 from trackflowd.errors import StoreAway, StoreDoubt
 from trackflowd.journal import Journal
 from trackflowd.ring import file as ring_file
-from trackflowd.ring.layout import ATTEMPT, CLIENT_ID, HEADER_SIZE
+from trackflowd.ring.layout import ATTEMPT, CLIENT_ID, HEADER_SIZE, SYNCED_AT
 
 
 @pytest.fixture
@@ -241,3 +242,39 @@ def test_killed_again_and_again_at_random_every_event_lands_once(bench: Bench, s
         killed_at(bench, random_.choice(STEPS), random_.randrange(1, 4))
     bench.drain()
     assert bench.store.ids == Counter(event_id(n) for n in range(sent))
+
+
+def test_a_damaged_synced_word_in_a_ring_of_another_boot_keeps_nothing_from_landing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write(row(1))
+    bench.write(row(2), ring=1)
+    with bench.rings[0].path.open("r+b") as out:
+        out.seek(SYNCED_AT)
+        out.write(b"\xff" * 8)
+    for ring in bench.rings:
+        ring.close()
+    monkeypatch.setattr(ring_file, "boot_id", lambda: b"another boot id.")
+    bench.drain()
+    assert bench.store.ids == Counter([event_id(1), event_id(2)])
+
+
+def test_a_full_disk_keeps_damage_waiting_and_then_everything_lands(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write(row(1), row(2))
+    with bench.rings[0].path.open("r+b") as out:
+        out.seek(HEADER_SIZE + 60)
+        out.write(b"\xff\xff\xff")
+    write, refusals = feed._write_durably, [OSError(28, "No space left on device")] * 2
+
+    def full(path: Path, raw: bytes) -> None:
+        if refusals:
+            raise refusals.pop()
+        write(path, raw)
+
+    monkeypatch.setattr(feed, "_write_durably", full)
+    bench.drain()
+    assert not refusals
+    assert bench.store.ids == Counter([event_id(2)])
+    assert bench.slot.get("records_damaged") == 1

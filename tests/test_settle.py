@@ -29,6 +29,7 @@ SENDINGS = (
     "token only, doubt",  # the token is noted, the part never put in place
     "late, doubt",  # still running when the sender gives up: lands unless killed
     "rejected",
+    "kept, rejected",  # all kept, refused for a view on the table
 )
 
 
@@ -65,6 +66,8 @@ class ModelStore:
             raise StoreDoubt("killed before the rename")
         kept = batch.rows // 2 if fate == "part, doubt" else batch.rows
         self.rows[batch.batch_id] = self.rows.get(batch.batch_id, 0) + kept
+        if fate == "kept, rejected":
+            raise StoreReject("while pushing to a view")
         if fate != "ok":
             raise StoreDoubt("answer lost")
 

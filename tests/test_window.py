@@ -131,3 +131,28 @@ def test_an_id_costs_at_most_forty_bytes(tmp_path: Path) -> None:
     files = sum(path.stat().st_size for path in tmp_path.glob("*.ids"))
     assert window.ids == count
     assert (held + files) / count <= 40
+
+
+def test_ids_that_were_never_committed_do_not_come_back_when_a_generation_is_left_before_it_is_full(
+    tmp_path: Path,
+) -> None:
+    """Killed twice: between adding and committing, and after a later batch has turned the generation."""
+    window = Window(tmp_path, 200, (0, 0), NOW)
+    for one in ids(60):
+        window.add(one, SITE, NOW)
+    window.committed()
+    mark = window.mark
+    for one in ids(30, 1000):
+        window.add(one, SITE, NOW)
+    window.close()  # killed before the journal's cut
+    window = Window(tmp_path, 200, mark, NOW)
+    window.reserve(50, NOW)
+    for one in ids(50, 2000):
+        window.add(one, SITE, NOW)
+    window.committed()
+    mark = window.mark
+    window.close()
+    again = Window(tmp_path, 200, mark, NOW)
+    assert again.ids == 110
+    assert all(again.has(one, SITE) for one in [*ids(60), *ids(50, 2000)])
+    assert not any(again.has(one, SITE) for one in ids(30, 1000))

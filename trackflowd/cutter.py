@@ -141,7 +141,7 @@ class Cutter:
             if feed.ring in self._pending.spans:
                 self._pending.end_span(feed.ring)
             else:
-                self._feeds.pass_damage(feed, damage)
+                self._until_there_is_room(lambda: self._feeds.pass_damage(feed, damage))
         return taken
 
     def _seal(self, store: str, now_ms: int, records: int, readable: Readable | None) -> Sealed:
@@ -158,7 +158,8 @@ class Cutter:
 
         sealed = seal(pending, cut_of, is_repeat, readable)
         if sealed.unreadable:
-            self._feeds.set_rows_aside(f"unreadable-{batch_id:032x}", sealed.unreadable)
+            name = f"unreadable-{batch_id:032x}"
+            self._until_there_is_room(lambda: self._feeds.set_rows_aside(name, sealed.unreadable))
             self._slot.add("records_quarantined", len(sealed.unreadable))
         return sealed
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from trackflowd.errors import DataDirError, RingDamaged
 from trackflowd.journal import Cut
 from trackflowd.ring.layout import Record
 from trackflowd.ring.reader import Damage, Reader
@@ -42,8 +43,18 @@ class Feed:
         self.position = max(mark, reader.tail)
         self._settled = reader.tail
         self._salvaged = reader.salvage_end(self.position) if salvage else 0
-        if salvage and self._salvaged < reader.synced:
-            log.error("ring %s: %d bytes that were synced are not there", self.name, reader.synced - self._salvaged)
+        if salvage:
+            self._compare_with_synced()
+
+    def _compare_with_synced(self) -> None:
+        """Say so if bytes that were on disk before the machine went down are not there now."""
+        try:
+            missing = self.reader.synced - self._salvaged
+        except RingDamaged as error:
+            log.error("ring %s: what was synced is not known: %s", self.name, error)
+            return
+        if missing > 0:
+            log.error("ring %s: %d bytes that were synced are not there", self.name, missing)
 
     @property
     def head(self) -> int:
@@ -111,7 +122,19 @@ class Feed:
 
 
 def set_aside(path: Path, raw: bytes) -> Path:
-    """Write raw to path: temporary file, fsync, rename, fsync of the directory."""
+    """Write raw to path: temporary file, fsync, rename, fsync of the directory.
+
+    Raises:
+        DataDirError: it cannot be written.
+    """
+    try:
+        _write_durably(path, raw)
+    except OSError as error:
+        raise DataDirError(f"{path} cannot be written: {error.strerror}", "free space there") from error
+    return path
+
+
+def _write_durably(path: Path, raw: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     tmp = path.with_suffix(".tmp")
     with open(tmp, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
@@ -124,4 +147,3 @@ def set_aside(path: Path, raw: bytes) -> Path:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return path

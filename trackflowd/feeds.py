@@ -81,7 +81,13 @@ class Feeds:
         except (RingError, OSError) as error:
             self._refuse(path, str(error))
             return
-        feed = self._feeds[reader.uuid] = Feed(path, reader, mark, salvage)
+        try:
+            feed = Feed(path, reader, mark, salvage)
+        except RingError as error:
+            reader.close()
+            self._refuse(path, str(error))
+            return
+        self._feeds[feed.ring] = feed
         self._refused.pop(path, None)
         self._settle(feed)
 

@@ -258,10 +258,14 @@ class Flusher:
 
     def drain(self) -> bool:
         """Send everything, then end."""
-        self._draining = True
-        self._slot.state = State.DRAINING
+        self.drain_soon()
         self._wake.set()
         return True
+
+    def drain_soon(self) -> None:
+        """The same from a signal handler, which must not touch the event: this thread may hold its lock."""
+        self._draining = True
+        self._slot.state = State.DRAINING
 
     def stop(self) -> None:
         """End now; what is open stays in journal and rings."""
@@ -317,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
-    signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain())
+    signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain_soon())
     quick = {"status": flusher.status, "flush": flusher.flush, "drain": flusher.drain}
     calls = Calls(channel, quick, {"query": flusher.query, "stats": flusher.stats}, flusher.stop)
     calls.start()

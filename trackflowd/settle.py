@@ -9,7 +9,8 @@ The rules (figures in docs/architecture.md):
   share, and count again; still none means that the token itself is poisoned (the engine notes a
   token before the part is in place), so a fresh attempt with a fresh token follows.
 - A fresh attempt is journaled before it is sent.
-- The store away is not a doubt: nothing was sent.
+- The store away is not a doubt: nothing was sent. A refusal is one: of a table with somebody's own
+  view on it, ClickHouse may keep the rows and refuse for the view (seen with chDB 26.9).
 
 ``settle`` returns only with the batch confirmed; ``pause`` ends it otherwise, by raising.
 """
@@ -121,6 +122,7 @@ class Settler:
                 doubt, clean = True, False
                 self._trouble("doubt", error, backoff)
             except StoreReject as error:
+                doubt, clean = True, False  # somebody's view may fail after the table took the rows
                 self._trouble("rejects", error, backoff)
         self._report("ok", "")
         return outcome

@@ -20,10 +20,13 @@ File
     16  u64 generation
     24  u64 ms since 1970 UTC when it was begun
     32  u32 crc32 of bytes 0..32
+    40  u32 ids that count, plus one; 0 while it is the younger generation
 
-Then ids, 24 bytes each, in the order they came. How many count is not written here: each journal
-entry carries the *mark* (generation, ids), so that an id is in the window exactly when the batch
-it went into was committed. Whatever lies past the last mark is forgotten at start.
+Then ids, 24 bytes each, in the order they came. How many count in the younger generation is not
+written here: each journal entry carries the *mark* (generation, ids), so that an id is in the
+window exactly when the batch it went into was committed. Whatever lies past the last mark is
+forgotten at start. A generation that is followed by another before it is full may hold ids past
+its mark; so its count is written down when that happens.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ MAGIC = b"TFWINDO\0"
 VERSION = 1
 HEADER = struct.Struct("<8sII QQ")
 HEADER_SIZE = 64
+_COUNT = slice(40, 44)
 ID_SIZE = 24
 
 
@@ -134,6 +138,7 @@ class Window:
 
     def _turn(self, now_ms: int) -> None:
         young = self._begin(self._young.number + 1, now_ms)
+        self._young.seal()
         if self._old is not None:
             self._dropped.append(self._old)
         self._old, self._young = self._young, young
@@ -187,10 +192,16 @@ class _Generation:
                 )
             mapped = mmap.mmap(file.fileno(), HEADER_SIZE + capacity * ID_SIZE)
         generation = cls(path, mapped, number, capacity, begun_ms)
-        for n in range(min(capacity if count is None else count, capacity)):
+        if count is None:
+            count = int.from_bytes(mapped[_COUNT], "little") - 1
+        for n in range(min(count, capacity)):
             offset = HEADER_SIZE + n * ID_SIZE
             generation._index(mapped[offset : offset + ID_SIZE])
         return generation
+
+    def seal(self) -> None:
+        """Another generation follows: write down how many ids count in this one."""
+        self._map[_COUNT] = (self.count + 1).to_bytes(4, "little")
 
     def has(self, key: bytes) -> bool:
         slots, mask, mapped = self._slots, self._mask, self._map
