@@ -91,7 +91,7 @@ def test_the_licence_is_whole() -> None:
 def test_no_text_names_a_package_registry_or_somebodys_home() -> None:
     hosts = [
         ".".join(parts)
-        for parts in (("pypi", "org"), ("pythonhosted", "org"), ("registry.npmjs", "org"), ("npmjs", "com"))
+        for parts in (("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs", "org"), ("npmjs", "com"))
     ]
     wrong = [*hosts, "/".join(["", "root", ""]), "/".join(["", "work", ""]), "/".join(["", "opt", "wheels"])]
     for path in files():
