@@ -99,3 +99,10 @@ def test_a_disk_too_small_for_a_ring_is_an_error_and_no_sigbus(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "no room for a ring of 16,781,312 bytes" in done.stdout
     assert done.stdout.rstrip().endswith("[]"), "something was left behind"
+
+
+def test_a_ring_larger_than_the_free_space_is_refused_before_a_block_is_taken(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    with (tmp_path / "ring").open("w+b") as file, pytest.raises(DataDirError, match="no room"):
+        space.allocate(file.fileno(), tmp_path, 2 * free)
+    assert (tmp_path / "ring").stat().st_blocks == 0

@@ -34,6 +34,8 @@ def allocate(fd: int, directory: Path, size: int) -> None:
     kind = copy_on_write(directory)
     if kind:
         log.warning("%s is on %s, which cannot reserve space: keep %d bytes of it free", directory, kind, size)
+    if shutil.disk_usage(directory).free < size:
+        raise _no_room(directory, size)  # at once, not after taking all there is from everybody
     try:
         if not kind:
             os.posix_fallocate(fd, 0, size)
@@ -43,11 +45,15 @@ def allocate(fd: int, directory: Path, size: int) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        free = shutil.disk_usage(directory).free
-        raise DataDirError(
-            f"{directory}: no room for a ring of {size:,} bytes, {free:,} are free",
-            "free some, move daemon.data_dir, or set ring.size smaller",
-        ) from error
+        raise _no_room(directory, size) from error
+
+
+def _no_room(directory: Path, size: int) -> DataDirError:
+    free = shutil.disk_usage(directory).free
+    return DataDirError(
+        f"{directory}: no room for a ring of {size:,} bytes, {free:,} are free",
+        "free some, move daemon.data_dir, or set ring.size smaller",
+    )
 
 
 def copy_on_write(directory: Path) -> str:
