@@ -81,6 +81,13 @@ def test_what_is_missing_is_left_out() -> None:
     assert "no database" in text
 
 
+def test_what_waits_in_a_ring_is_said_when_the_flusher_does_not_know_of_it() -> None:
+    ring = {**STATUS["rings"][0], "used": 4096}
+    text = shown(oldest_pending_s=None, rings=[ring])
+    assert "4 KiB wait in the rings" in text or "4.0 KiB wait in the rings" in text
+    assert "nothing waits" not in text
+
+
 def test_an_unknown_geo_date_is_left_out() -> None:
     assert geo_text({"database": "x.mmdb", "type": "", "built": 0}) == "x.mmdb"
 

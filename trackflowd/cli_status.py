@@ -110,10 +110,13 @@ def _events(status: Status, style: Style) -> list[str]:
             f"{count(totals.get('events_refused') or 0)} refused"
         )
     oldest = status.get("oldest_pending_s")
-    if oldest is None:
-        rows.append("nothing waits to be stored")
-    else:
+    waiting = sum(ring.get("used") or 0 for ring in status.get("rings") or ())
+    if oldest is not None:
         rows.append(f"the oldest event not yet stored is {duration(oldest)} old")
+    elif waiting:  # seen in the rings, whatever a silent flusher last said
+        rows.append(f"{size(waiting)} wait in the rings; the flusher has not said how old they are")
+    else:
+        rows.append("nothing waits to be stored")
     return _labelled("events", rows, style)
 
 
