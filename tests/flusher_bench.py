@@ -17,13 +17,16 @@ import pytest
 from tests.rows import row
 from trackflowd import flusher as flusher_module
 from trackflowd.config import load
-from trackflowd.errors import RingFull
+from trackflowd.errors import RingFull, StoreReject
 from trackflowd.flusher import Flusher
 from trackflowd.journal import Journal
+from trackflowd.quarantine import Quarantine
 from trackflowd.ring import file as ring_file
 from trackflowd.ring.reader import Reader
+from trackflowd.settle import Backoff
 from trackflowd.shared import Page, Slot
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits
+from trackflowd.spool import Spool
 from trackflowd.window import Window
 
 
@@ -41,6 +44,8 @@ class MemoryStore:
         self.partitions: dict[int, int] = {}
         self.trouble: Callable[[str], None] = lambda when: None
         self.looked_up: list[tuple[str, bytes]] = []
+        self.bad: set[bytes] = set()
+        self.fault = ""
 
     def open(self) -> None: ...
 
@@ -51,6 +56,8 @@ class MemoryStore:
         assert all(len(column) == batch.rows for column in batch.columns.values())
         assert set(batch.columns["_batch"]) == {batch.batch_id}
         assert batch.batch_id not in self.batches, "sent twice without being asked for"
+        if self.fault or self.bad & set(batch.columns["event_id"]):
+            raise StoreReject("a value that its column does not take")
         self.batches[batch.batch_id] = list(batch.columns["event_id"])
         self.partitions[batch.batch_id] = batch.partition
         self.trouble("after")
@@ -69,6 +76,9 @@ class MemoryStore:
         held = {one for ids_ in self.batches.values() for one in ids_}
         return {pair for pair in ids if pair[1] in held}
 
+    def table_fault(self) -> str:
+        return self.fault
+
     def query(self, sql: str, fmt: Format, limits: QueryLimits, params: Params | None = None) -> bytes:
         return b""
 
@@ -85,6 +95,8 @@ class Bench:
         (path / "rings").mkdir()
         self.store = MemoryStore()
         monkeypatch.setattr(flusher_module, "open_sink", lambda url, options: self.store)
+        wait = Backoff.wait
+        monkeypatch.setattr(Backoff, "wait", lambda self: wait(self) / 100)
         self.page, fd = Page.create(workers, workers)
         os.close(fd)
         self.cfg = load(None, [f"daemon.data_dir={path}", "batch.max_age=0.01", *sets], {})
@@ -132,9 +144,22 @@ STEPS = (
 )  # fmt: skip
 
 
+#: The same where batches wait in the spool, are halved and set aside.
+LANDING_STEPS = (
+    *STEPS, "segment before", "segment after", "spooled before", "spooled after",
+    "row aside before", "row aside after", "quarantined before", "quarantined after", "segment gone",
+)  # fmt: skip
+
+
 @contextmanager
-def dying(bench: Bench, step: str, countdown: int = 1) -> Iterator[None]:
-    """Within it, the flusher dies the countdown-th time it comes to the step."""
+def dying(
+    bench: Bench, step: str, countdown: int = 1, trouble: Callable[[str], None] = lambda when: None
+) -> Iterator[None]:
+    """Within it, the flusher dies the countdown-th time it comes to the step.
+
+    Args:
+        trouble: what else the store does, see ``MemoryStore.trouble``.
+    """
     left = [countdown]
 
     def reached(now: str) -> None:
@@ -148,9 +173,9 @@ def dying(bench: Bench, step: str, countdown: int = 1) -> Iterator[None]:
         def wrap(owner: type, method: str, before: str, after: str = "") -> None:
             original = getattr(owner, method)
 
-            def wrapped(self: object, *args: object) -> object:
+            def wrapped(self: object, *args: object, **named: object) -> object:
                 reached(before)
-                result = original(self, *args)
+                result = original(self, *args, **named)
                 reached(after)
                 return result
 
@@ -162,7 +187,18 @@ def dying(bench: Bench, step: str, countdown: int = 1) -> Iterator[None]:
         wrap(Journal, "cut", "journal cut before", "journal cut after")
         wrap(Journal, "done", "journal done before", "journal done after")
         wrap(Reader, "store_tail", "tail before", "tail after")
-        patch.setattr(bench.store, "trouble", lambda when: reached("count" if when == "count" else f"insert {when}"))
+        wrap(Journal, "spooled", "spooled before", "spooled after")
+        wrap(Journal, "attempt", "attempt before")
+        wrap(Journal, "quarantined", "quarantined before", "quarantined after")
+        wrap(Spool, "put", "segment before", "segment after")
+        wrap(Spool, "remove", "segment gone")
+        wrap(Quarantine, "put_row", "row aside before", "row aside after")
+
+        def both(when: str) -> None:
+            reached("count" if when == "count" else f"insert {when}")
+            trouble(when)
+
+        patch.setattr(bench.store, "trouble", both)
         yield
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,16 +17,16 @@ from trackflowd.batch import (
     Sealed,
     checksum,
     chosen,
-    marked,
+    narrowed,
     new_batch_id,
     partition_end,
     partition_of,
     partition_start,
     seal,
 )
+from trackflowd.cuts import Cut, Range
 from trackflowd.errors import RecordError
 from trackflowd.event import FIELDS
-from trackflowd.journal import Cut, Range
 from trackflowd.ring.layout import ATTEMPT, CLIENT_ID, Record
 
 RING = b"r" * 16
@@ -35,13 +37,13 @@ def as_record(n: int, position: int = 0, received: int = NOW, flags: int = CLIEN
     return Record(position, position + 64, one_id, site, received, flags, raw)
 
 
-def cut_of(ranges: tuple[Range, ...], rows: int, crc: int) -> Cut:
-    return Cut(1, NOW, 1, "null:", 202511, rows, crc, 1, (0, 0), ranges)
+def cut_of(result: Sealed) -> Cut:
+    return Cut(1, NOW, 1, "null:", 202511, len(result.rows), checksum(result.rows), 1, (0, 0), result.ranges, ask=True)
 
 
 def sealed(pending: Pending, repeats: set[int] | None = None) -> Sealed:
     ids = {event_id(n) for n in repeats or ()}
-    return seal(pending, cut_of, lambda one: one[2] in ids)
+    return seal(pending, lambda one: one[2] in ids)
 
 
 @given(st.integers(0, 4_102_444_800_000))
@@ -68,7 +70,7 @@ def test_a_range_ends_where_the_month_changes() -> None:
     assert pending.ended
     assert pending.take(RING, 64, records[1:]) == 0
     assert pending.take(b"s" * 16, 0, [as_record(4, 0, december)]) == 0
-    assert sealed(pending).cut.ranges == (Range(RING, 0, 64, 1),)
+    assert sealed(pending).ranges == (Range(RING, 0, 64, 1),)
 
 
 def test_several_rings_join_one_batch_each_with_one_contiguous_range() -> None:
@@ -78,8 +80,8 @@ def test_several_rings_join_one_batch_each_with_one_contiguous_range() -> None:
     assert pending.take(other, 640, [as_record(3, 640)]) == 1
     assert pending.take(RING, 128, [as_record(4, 128)]) == 1
     result = sealed(pending)
-    assert result.cut.ranges == (Range(RING, 0, 192, 3), Range(other, 640, 704, 1))
-    assert result.cut.rows == 4
+    assert result.ranges == (Range(RING, 0, 192, 3), Range(other, 640, 704, 1))
+    assert len(result.rows) == 4
 
 
 def test_repeats_are_left_out_and_a_rebuild_takes_exactly_the_rows() -> None:
@@ -88,24 +90,65 @@ def test_repeats_are_left_out_and_a_rebuild_takes_exactly_the_rows() -> None:
     pending.take(RING, 0, records)
     result = sealed(pending, repeats={0, 3, 9})
     assert result.repeats == 3
-    (span,) = result.cut.ranges
+    (span,) = result.ranges
     rebuilt = chosen(span, records)
     assert rebuilt == result.rows
-    assert checksum(rebuilt) == result.cut.crc
-    assert checksum([*rebuilt[:-1], as_record(77)]) != result.cut.crc
+    assert checksum(rebuilt) == checksum(result.rows)
+    assert checksum([*rebuilt[:-1], as_record(77)]) != checksum(result.rows)
 
 
 def test_ids_made_by_the_server_are_never_taken_for_repeats() -> None:
     pending = Pending()
     pending.take(RING, 0, [as_record(1, 0, flags=0)])
-    assert sealed(pending, repeats={1}).cut.rows == 1
+    assert len(sealed(pending, repeats={1}).rows) == 1
 
 
-def test_only_events_marked_as_sent_before_by_an_id_of_the_sender_are_looked_up() -> None:
+def test_only_events_marked_as_sent_before_by_an_id_of_the_sender_are_to_be_asked_about() -> None:
     pending = Pending()
-    flags = [CLIENT_ID, CLIENT_ID | ATTEMPT, ATTEMPT, 0]
-    pending.take(RING, 0, [as_record(n, n * 64, flags=flag) for n, flag in enumerate(flags)])
-    assert [one[2] for one in marked(pending)] == [event_id(1)]
+    flags = [CLIENT_ID, CLIENT_ID | ATTEMPT, ATTEMPT, 0, CLIENT_ID | ATTEMPT]
+    records = [as_record(n, n * 64, flags=flag) for n, flag in enumerate(flags)]
+    pending.take(RING, 0, records)
+    result = sealed(pending, repeats={4})
+    assert [one[2] for one in result.asked] == [event_id(1)]
+    assert chosen(result.asked_ranges[0], records) == result.asked
+    assert chosen(result.ranges[0], records) == result.rows == [records[0], records[2], records[3]]
+    assert not result.whole
+
+
+@given(st.sets(st.integers(0, 11), min_size=1), st.sets(st.integers(0, 11)), st.booleans())
+def test_some_rows_of_a_batch_are_a_batch_that_a_rebuild_takes_exactly(
+    kept: set[int], repeats: set[int], spooled: bool
+) -> None:
+    """From two rings with repeats left out, or from a segment; and once more from what that made."""
+    first, second = [[as_record(n, n * 64) for n in numbers] for numbers in (range(6), range(6, 12))]
+    pending = Pending()
+    pending.take(RING, 0, first)
+    pending.take(b"o" * 16, 0, second)
+    result = sealed(pending, repeats)
+    rows: Sequence[Record] = result.rows
+    keep = [n for n in sorted(kept) if n < len(rows)]
+    if not keep:
+        return
+    cut = cut_of(result)
+    if spooled:
+        cut = replace(cut, segment=1)
+    for batch_id in (2, 3):
+        cut = narrowed(cut, rows, keep, batch_id)
+        rows = [rows[n] for n in keep]
+        assert (cut.batch_id, cut.attempt, cut.rows, cut.crc, cut.ask) == (
+            batch_id,
+            1,
+            len(rows),
+            checksum(rows),
+            False,
+        )
+        if cut.part is not None:
+            rebuilt = [result.rows[n] for n in cut.part.numbers()]
+        else:
+            rebuilt = [row for span, records in zip(cut.ranges, (first, second), strict=True)
+                       for row in chosen(span, records)]  # fmt: skip
+        assert rebuilt == rows
+        keep = list(range(0, len(rows), 2))
 
 
 def test_columns_hold_every_field_of_every_row_in_table_order() -> None:
@@ -129,10 +172,10 @@ def test_a_row_that_does_not_decode_is_left_out_and_handed_back() -> None:
             columns.build([good, one], 1)
     pending = Pending()
     pending.take(RING, 0, [good, *bad])
-    result = seal(pending, cut_of, lambda one: False, columns.readable)
+    result = seal(pending, lambda one: False, columns.readable)
     assert result.rows == [good]
     assert result.unreadable == bad
-    assert result.cut.ranges[0].left_out == 0b111110
+    assert result.ranges[0].left_out == 0b111110
 
 
 def test_equal_parts_are_decoded_once_across_batches(monkeypatch: pytest.MonkeyPatch) -> None:

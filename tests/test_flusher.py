@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from tests.flusher_bench import STEPS, Bench, killed_at
 from tests.rows import NOW, SITE, event_id, row, site_hash
-from trackflowd import feed
+from trackflowd import segment
 from trackflowd.errors import StoreAway, StoreDoubt
 from trackflowd.journal import Journal
 from trackflowd.ring import file as ring_file
@@ -167,12 +168,11 @@ def test_a_store_that_is_away_is_waited_for_and_the_state_is_shown(bench: Bench)
             states.append(state)
             report(state, text)
 
-        one._settler._report = noted
-        one._settler._pause = lambda seconds: None
+        one._lander._report = noted
         one.drain()
         one.run()
         assert one.status()["sink"]["state"] == "ok"
-    assert states == ["away", "doubt", "away", "ok"]
+    assert [state for state, _ in groupby(states)] == ["ok", "away", "doubt", "away", "ok"]
     assert len(bench.store.ids) == 1
 
 
@@ -181,13 +181,16 @@ def test_a_batch_cut_for_another_store_waits_for_it(bench: Bench) -> None:
     killed_at(bench, "insert before")
     bench.store.identity = "another:"
     with bench.flusher() as one:
+        report = one._report
 
-        def pause(seconds: float) -> None:
-            assert one.status()["sink"]["state"] == "rejects"
-            assert "memory:" in one.status()["sink"]["text"]
-            bench.store.identity = "memory:"
+        def noted(state: str, text: str) -> None:
+            report(state, text)
+            if state == "rejects":
+                assert "memory:" in one.status()["sink"]["text"]
+                bench.store.identity = "memory:"
+                one.flush()
 
-        one._pause = pause  # type: ignore[method-assign]
+        one._lander._report = noted
         one.drain()
         one.run()
     assert len(bench.store.ids) == 1
@@ -266,14 +269,14 @@ def test_a_full_disk_keeps_damage_waiting_and_then_everything_lands(
     with bench.rings[0].path.open("r+b") as out:
         out.seek(HEADER_SIZE + 60)
         out.write(b"\xff\xff\xff")
-    write, refusals = feed._write_durably, [OSError(28, "No space left on device")] * 2
+    write, refusals = segment.write_durably, [OSError(28, "No space left on device")] * 2
 
     def full(path: Path, raw: bytes) -> None:
         if refusals:
             raise refusals.pop()
         write(path, raw)
 
-    monkeypatch.setattr(feed, "_write_durably", full)
+    monkeypatch.setattr("trackflowd.quarantine.write_durably", full)
     bench.drain()
     assert not refusals
     assert bench.store.ids == Counter([event_id(2)])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from trackflowd.cuts import Cut, Range
 from trackflowd.errors import JournalError
-from trackflowd.journal import HEADER_SIZE, Cut, Journal, Range
+from trackflowd.journal import HEADER_SIZE, Journal
 
 RING_A = b"a" * 16
 RING_B = b"b" * 16
@@ -36,7 +37,7 @@ def test_a_cut_is_open_until_it_is_done_and_survives_a_restart(tmp_path: Path) -
     assert again.state.open == {2: second}
     assert again.state.marks == {RING_A: 300, RING_B: 308}
     assert again.state.window == (1, 2)
-    assert list(again.closed()) == [first]
+    assert [ended.cut for ended in again.settled()] == [first]
 
 
 def test_a_fresh_attempt_is_remembered(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_full_file_is_followed_by_one_with_what_still_matters(tmp_path: Path) 
         if n != 5:
             journal.done(n)
     assert journal.generation > 3
-    kept = {cut.batch_id for cut in journal.closed()}
+    kept = {ended.cut.batch_id for ended in journal.settled()}
     journal.close()
     again = Journal(tmp_path, file_size=1024)
     assert set(again.state.open) == {5}

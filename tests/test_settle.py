@@ -6,15 +6,18 @@ driven through the same rules in test_flusher and test_sink_clickhouse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trackflowd.cuts import Cut
 from trackflowd.errors import StoreAway, StoreDoubt, StoreReject
-from trackflowd.settle import Backoff, Settler
+from trackflowd.settle import Backoff, Case, Settler, Verdict
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits
 
 ROWS = 10
@@ -42,6 +45,7 @@ class ModelStore:
     rows: dict[int, int] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
     running: list[Batch] = field(default_factory=list)
+    known: set[tuple[str, bytes]] = field(default_factory=set)
     identity: str = "model:"
 
     def open(self) -> None: ...
@@ -83,7 +87,10 @@ class ModelStore:
         self.rows.pop(batch_id, None)
 
     def present(self, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
-        return set()
+        return self.known & set(ids)
+
+    def table_fault(self) -> str:
+        return ""
 
     def query(self, sql: str, fmt: Format, limits: QueryLimits, params: Params | None = None) -> bytes:
         return b""
@@ -98,13 +105,21 @@ class ModelStore:
 
 
 def settle(
-    store: ModelStore, in_doubt: bool = False, pause: Callable[[float], None] = lambda seconds: None
+    store: ModelStore, in_doubt: bool = False, breathe: Callable[[], None] = lambda: None, attempt: int = 1
 ) -> list[int]:
-    """Settle one batch; the attempts that were journaled."""
+    """Settle one batch, trying again as long as it takes; the attempts that were journaled."""
     attempts: list[int] = []
-    settler = Settler(store, lambda batch_id, attempt: attempts.append(attempt), pause, lambda state, text: None)
-    settler.settle(Batch(7, 1, 202611, ROWS, {}), in_doubt)
-    return attempts
+    settler = Settler(store, breathe)
+    case = Case(Batch(7, attempt, 202611, ROWS, {}), in_doubt)
+    while True:
+        try:
+            verdict = settler.settle(case)
+        except (StoreAway, StoreDoubt):
+            continue
+        if verdict is Verdict.HELD:
+            return attempts
+        if verdict is Verdict.FRESH:
+            attempts.append(case.batch.attempt)
 
 
 def test_a_clean_answer_is_taken_at_its_word() -> None:
@@ -164,29 +179,62 @@ def test_any_sequence_of_faults_ends_with_every_row_once(plan: list[str], asking
 def test_killed_anywhere_and_begun_again_from_the_journal_it_ends_with_every_row_once(
     plan: list[str], ends: list[int]
 ) -> None:
-    """The process dies in its n-th pause; the next takes the attempt from the journal and is in doubt."""
+    """The process dies at its n-th breath; the next takes the attempt from the journal and is in doubt."""
 
     class Killed(Exception):
         pass
 
     store = ModelStore(list(plan))
-    attempt = [1]
-    doubt = False
+    attempt, doubt = 1, False
     for end in [*ends, 10**9]:
-        pauses = iter(range(1, 10**6))
+        breaths = count(1)
 
-        def pause(seconds: float, end: int = end, pauses: object = pauses) -> None:
-            if next(pauses) == end:  # type: ignore[call-overload]
+        def breathe(end: int = end, breaths: Iterator[int] = breaths) -> None:
+            if next(breaths) == end:
                 raise Killed
 
-        settler = Settler(store, lambda batch_id, n: attempt.append(n), pause, lambda state, text: None)
-        try:
-            settler.settle(Batch(7, attempt[-1], 202611, ROWS, {}), doubt)
+        settler, case = Settler(store, breathe), Case(Batch(7, attempt, 202611, ROWS, {}), doubt)
+        with suppress(Killed):
+            while True:
+                with suppress(StoreAway, StoreDoubt):
+                    verdict = settler.settle(case)
+                    if verdict is Verdict.FRESH:
+                        attempt = case.batch.attempt
+                    if verdict is Verdict.HELD:
+                        break
             break
-        except Killed:
-            doubt = True
+        doubt = True
     store.finish_running()
     assert store.rows == {7: ROWS}
+
+
+def test_refused_means_that_the_store_was_asked_and_has_none_of_it() -> None:
+    store = ModelStore(["rejected"])
+    case = Case(Batch(7, 1, 202611, ROWS, {}), doubt=False)
+    assert Settler(store).settle(case) is Verdict.REFUSED
+    assert (case.words, case.fault) == ("no such column", "")
+    store = ModelStore(["kept, rejected"])
+    assert Settler(store).settle(Case(Batch(7, 1, 202611, ROWS, {}), doubt=False)) is Verdict.HELD
+
+
+def test_rows_that_may_have_been_sent_before_are_looked_up_before_they_are_sent() -> None:
+    store = ModelStore(["rejected"], known={("s", b"1" * 16)})
+    case = Case(Batch(7, 1, 202611, ROWS, {}), doubt=False, ask=[("s", b"1" * 16), ("s", b"2" * 16)])
+    assert Settler(store).settle(case) is Verdict.KNOWN
+    assert case.known == {("s", b"1" * 16)}
+    assert store.plan == ["rejected"], "nothing was sent"
+    # What was landed by a sending of its own is no repeat.
+    store = ModelStore([], rows={7: ROWS}, known={("s", b"1" * 16)})
+    case = Case(Batch(7, 1, 202611, ROWS, {}), doubt=True, ask=[("s", b"1" * 16)])
+    assert Settler(store).settle(case) is Verdict.HELD
+
+
+def test_of_a_batch_that_cannot_be_sent_again_whole_no_part_is_left_in_the_store() -> None:
+    cut = Cut(7, 0, 1, "model:", 202611, ROWS, 0, 1, (0, 0), (), segment=7)
+    for there, left in ((0, 0), (ROWS // 2, 0), (ROWS, ROWS)):
+        store = ModelStore([], rows={7: there})
+        assert Settler(store).whole_or_none(cut) == left
+        assert store.rows.get(7, 0) == left
 
 
 def test_waits_grow_and_are_capped() -> None:
@@ -195,18 +243,3 @@ def test_waits_grow_and_are_capped() -> None:
     assert all(0.5 * span <= wait <= span for wait, span in zip(waits, [1, 2, 4, 8, 8, 8, 8, 8], strict=True))
     backoff.reset()
     assert backoff.wait() <= 1.0
-
-
-def test_a_question_is_put_until_the_store_answers() -> None:
-    answers: list[Exception | int] = [StoreAway("x"), StoreReject("y"), StoreDoubt("z"), 5]
-    states: list[str] = []
-
-    def question() -> int:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    settler = Settler(ModelStore([]), lambda a, b: None, lambda s: None, lambda state, text: states.append(state))
-    assert settler.ask(question) == 5
-    assert states == ["away", "rejects", "away"]

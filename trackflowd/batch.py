@@ -11,19 +11,22 @@ from __future__ import annotations
 import secrets
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
 
+from trackflowd.cuts import Cut, Part, Range
 from trackflowd.errors import RecordError
 from trackflowd.event import CACHED_PARTS, FIELDS
-from trackflowd.journal import Cut, Range
 from trackflowd.proto import record
 from trackflowd.ring.layout import ATTEMPT, CLIENT_ID, Record
 from trackflowd.sink.base import Coded
+
+#: One sequence per field of the table, by its name.
+ColumnMap = Mapping[str, Sequence[Any]]
 
 #: Distinct values of a part kept decoded; beyond it the cache starts anew (two generations would
 #: cost more than the rare refill).
@@ -136,22 +139,32 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A batch whose rows are settled: what the journal will say and the rows it says it of."""
+    """Pending records, settled: which are rows, which have to be asked about first, which are neither.
 
-    cut: Cut
+    Args:
+        rows: rows of the batch.
+        ranges: where they stand, everything else left out.
+        asked: rows whose sender marked them as sent before, and that the window does not know.
+        asked_ranges: where those stand.
+        repeats: how many were left out as repeats.
+        unreadable: left out because they do not decode.
+    """
+
     rows: list[Record]
+    ranges: tuple[Range, ...]
+    asked: list[Record]
+    asked_ranges: tuple[Range, ...]
     repeats: int
     unreadable: list[Record]
 
     @property
     def whole(self) -> bool:
-        """Whether every record that was read became a row."""
-        return not self.repeats and not self.unreadable
+        """Whether every record that was read became a row of the batch."""
+        return not (self.repeats or self.unreadable or self.asked)
 
 
 def seal(
     pending: Pending,
-    cut_of: Callable[[tuple[Range, ...], int, int], Cut],
     is_repeat: Callable[[Record], bool],
     is_readable: Callable[[Record], bool] | None = None,
 ) -> Sealed:
@@ -159,36 +172,78 @@ def seal(
 
     Args:
         pending: not used afterwards.
-        cut_of: makes the journal's entry from ranges, rows and checksum.
         is_repeat: says, and notes, whether a record's event id was seen; asked once a record, in
             order, only for ids that senders chose.
         is_readable: whether a record decodes; those that do not are left out and handed back.
             None when all are known to.
     """
     rows: list[Record] = []
+    asked: list[Record] = []
     unreadable: list[Record] = []
-    ranges = []
+    ranges, asked_ranges = [], []
     repeats = 0
+    both = ATTEMPT | CLIENT_ID
     for ring, span in pending.spans.items():
-        left_out = 0
+        left_out = marked = 0
         for n, row in enumerate(span.records):
+            flags = row[5]
             if is_readable is not None and not is_readable(row):
                 unreadable.append(row)
-            elif row[5] & CLIENT_ID and is_repeat(row):
+            elif flags & CLIENT_ID and is_repeat(row):
                 repeats += 1
+            elif flags & both == both:
+                asked.append(row)
+                marked |= 1 << n
             else:
                 rows.append(row)
                 continue
             left_out |= 1 << n
         if span.records:
-            ranges.append(Range(ring, span.start, span.end, len(span.records), left_out))
-    return Sealed(cut_of(tuple(ranges), len(rows), checksum(rows)), rows, repeats, unreadable)
+            count = len(span.records)
+            ranges.append(Range(ring, span.start, span.end, count, left_out))
+            if marked:
+                asked_ranges.append(Range(ring, span.start, span.end, count, (1 << count) - 1 & ~marked))
+    return Sealed(rows, tuple(ranges), asked, tuple(asked_ranges), repeats, unreadable)
 
 
-def marked(pending: Pending) -> list[Record]:
-    """Records whose sender said that it may have sent them before (``attempt`` > 0)."""
-    both = ATTEMPT | CLIENT_ID
-    return [row for span in pending.spans.values() for row in span.records if row[5] & both == both]
+def narrowed(cut: Cut, rows: Sequence[Record], keep: Sequence[int], batch_id: int) -> Cut:
+    """Some rows of a batch as a batch of its own, to take its place.
+
+    Args:
+        cut: the batch.
+        rows: all its rows, in order.
+        keep: numbers of those to keep, ascending, at least one.
+        batch_id: of the new batch.
+    """
+    kept = [rows[n] for n in keep]
+    part, ranges = (_part(cut, keep), ()) if cut.segment else (None, _ranges(cut, set(keep)))
+    return replace(
+        cut, batch_id=batch_id, attempt=1, rows=len(kept), crc=checksum(kept), ask=False, part=part, ranges=ranges
+    )
+
+
+def _part(cut: Cut, keep: Sequence[int]) -> Part:
+    numbers = cut.part.numbers() if cut.part else range(cut.rows)
+    kept = [numbers[n] for n in keep]
+    first, end = kept[0], kept[-1] + 1
+    left_out = (1 << end - first) - 1
+    for number in kept:
+        left_out ^= 1 << number - first
+    return Part(first, end, left_out)
+
+
+def _ranges(cut: Cut, keep: Collection[int]) -> tuple[Range, ...]:
+    number = 0
+    spans = []
+    for span in cut.ranges:
+        left_out = span.left_out
+        for n in range(span.records):
+            if not span.left_out >> n & 1:
+                if number not in keep:
+                    left_out |= 1 << n
+                number += 1
+        spans.append(replace(span, left_out=left_out))
+    return tuple(spans)
 
 
 def chosen(span: Range, records: Sequence[Record]) -> list[Record]:

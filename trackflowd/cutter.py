@@ -1,25 +1,28 @@
-"""Cutting: from what the rings hold to a batch the journal has committed.
+"""Cutting: from what the rings hold to batches the journal has committed.
 
 ``read`` takes records into the pending batch, ``due`` says when it is worth sending, ``cut``
 settles which of them are its rows and journals that. Repeats are left out here and nowhere else.
+Nothing here waits for the store: rows that have to be looked up there become a batch of their own
+(``Cut.ask``), committed by the same journal entry.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from trackflowd.batch import Columns, Pending, Sealed, marked, new_batch_id, seal
-from trackflowd.errors import DataDirError, JournalError, RecordError
+from trackflowd.batch import ColumnMap, Columns, Pending, Sealed, checksum, new_batch_id, seal
+from trackflowd.cuts import Cut
+from trackflowd.errors import RecordError
 from trackflowd.feed import Feed
 from trackflowd.feeds import Feeds
-from trackflowd.journal import Cut, Journal, Range
+from trackflowd.journal import Journal
 from trackflowd.proto import record
+from trackflowd.quarantine import Quarantine
 from trackflowd.ring.layout import Record
 from trackflowd.sections import Batch as Limits
-from trackflowd.settle import Backoff
 from trackflowd.shared import Slot
 from trackflowd.window import Window
 
@@ -29,13 +32,17 @@ log = logging.getLogger(__name__)
 READ_ROWS = 8192
 READ_BYTES = 4 * 1024 * 1024
 
-_SITE = record.EVENT_FIELDS.index("site")
-
-
-ColumnMap = Mapping[str, Sequence[Any]]
 Readable = Callable[[Record], bool]
-#: Those of the (site, event id) that the store holds.
-Lookup = Callable[[Sequence[tuple[str, bytes]]], set[tuple[str, bytes]]]
+#: Runs an action until the disk takes it; events wait in the rings meanwhile.
+Ensure = Callable[[Callable[[], Any]], Any]
+
+
+class Fresh(NamedTuple):
+    """A batch just journaled, with what it takes to send it (columns: None where they are still to be built)."""
+
+    cut: Cut
+    rows: Sequence[Record]
+    columns: ColumnMap | None
 
 
 class Cutter:
@@ -47,9 +54,9 @@ class Cutter:
         journal: where a cut is committed.
         window: event ids seen.
         columns: proves that records decode.
+        quarantine: where records go that do not.
         slot: counters.
-        lookup: asks the store about events marked as sent before; waits for it if need be.
-        pause: waits that many seconds, or raises to give up.
+        ensure: see ``Ensure``.
     """
 
     def __init__(
@@ -59,18 +66,20 @@ class Cutter:
         journal: Journal,
         window: Window,
         columns: Columns,
+        quarantine: Quarantine,
         slot: Slot,
-        lookup: Lookup,
-        pause: Callable[[float], None],
+        ensure: Ensure,
     ) -> None:
         self._limits = limits
+        # An id has to be remembered to the end of its own batch.
+        self._max_rows = min(limits.max_rows, window.capacity)
         self._feeds = feeds
         self._journal = journal
         self._window = window
         self._columns = columns
+        self._quarantine = quarantine
         self._slot = slot
-        self._lookup = lookup
-        self._pause = pause
+        self._ensure = ensure
         self._pending = Pending()
         self._since = 0.0
 
@@ -83,7 +92,7 @@ class Cutter:
         """Take records from every ring into the pending batch; how many."""
         taken = 0
         for feed in self._feeds:
-            room = self._limits.max_rows - self._pending.rows
+            room = self._max_rows - self._pending.rows
             if room <= 0 or self._pending.bytes >= self._limits.max_bytes:
                 break
             span = self._pending.spans.get(feed.ring)
@@ -103,13 +112,13 @@ class Cutter:
         pending = self._pending
         if not pending.rows:
             return False
-        if pending.rows >= self._limits.max_rows or pending.bytes >= self._limits.max_bytes:
+        if pending.rows >= self._max_rows or pending.bytes >= self._limits.max_bytes:
             return True
         if (at_once or pending.ended) and not more:
             return True
         return time.monotonic() - self._since >= self._limits.max_age
 
-    def cut(self, store: str, now_ms: int) -> tuple[Sealed, ColumnMap]:
+    def cut(self, store: str, now_ms: int) -> list[Fresh]:
         """Settle the rows of the pending batch and commit it to the journal.
 
         Args:
@@ -117,18 +126,35 @@ class Cutter:
             now_ms: ms since 1970 UTC.
 
         Returns:
-            The batch and its columns (none without rows).
+            The batch, and where some of its rows have to be looked up first, a second one of those. A batch
+            without rows only says how far the rings were read.
         """
         everything = [row for span in self._pending.spans.values() for row in span.records]
         columns, readable = self._decode(everything)
-        sealed = self._seal(store, now_ms, len(everything), readable)
-        self._until_there_is_room(lambda: self._journal.cut(sealed.cut))
+        sealed = self._seal(len(everything), now_ms, readable)
+        fresh = self._batches(sealed, columns, store, now_ms)
+        if sealed.unreadable:
+            path = self._ensure(lambda: self._quarantine.put_unreadable(fresh[0].cut, sealed.unreadable))
+            log.error("%d rows that do not decode are set aside as %s", len(sealed.unreadable), path)
+            self._slot.add("records_quarantined", len(sealed.unreadable))
+        self._ensure(lambda: self._journal.cut(*(one.cut for one in fresh)))
         self._window.committed()
         self._slot.add("duplicates", sealed.repeats)
         self._pending, self._since = Pending(), 0.0
-        if sealed.whole:
-            return sealed, Columns.stamp(columns, sealed.cut.batch_id)
-        return sealed, self._columns.build(sealed.rows, sealed.cut.batch_id) if sealed.rows else {}
+        return fresh
+
+    def _batches(self, sealed: Sealed, columns: ColumnMap | None, store: str, now_ms: int) -> list[Fresh]:
+        fresh = []
+        for rows, ranges, ask in ((sealed.rows, sealed.ranges, False), (sealed.asked, sealed.asked_ranges, True)):
+            if not rows and (ask or sealed.asked):
+                continue
+            cut = Cut(
+                new_batch_id(now_ms), now_ms, 1, store, self._pending.partition, len(rows), checksum(rows),
+                record.VERSION, self._window.mark, ranges, ask=ask,
+            )  # fmt: skip
+            stamped = Columns.stamp(columns, cut.batch_id) if sealed.whole and columns else None
+            fresh.append(Fresh(cut, rows, stamped))
+        return fresh
 
     def _read_feed(self, feed: Feed, rows: int) -> int:
         start = feed.position
@@ -141,51 +167,20 @@ class Cutter:
             if feed.ring in self._pending.spans:
                 self._pending.end_span(feed.ring)
             else:
-                self._until_there_is_room(lambda: self._feeds.pass_damage(feed, damage))
+                self._ensure(lambda: self._feeds.pass_damage(feed, damage))
         return taken
 
-    def _seal(self, store: str, now_ms: int, records: int, readable: Readable | None) -> Sealed:
-        pending, window = self._pending, self._window
-        known = self._known_to_store()
-        self._until_there_is_room(lambda: window.reserve(records, now_ms))
-        batch_id = new_batch_id(now_ms)
-
-        def cut_of(ranges: tuple[Range, ...], rows: int, crc: int) -> Cut:
-            return Cut(batch_id, now_ms, 1, store, pending.partition, rows, crc, record.VERSION, window.mark, ranges)
-
-        def is_repeat(row: Record) -> bool:
-            return not window.add(row[2], row[3], now_ms) or (row[3], row[2]) in known
-
-        sealed = seal(pending, cut_of, is_repeat, readable)
-        if sealed.unreadable:
-            name = f"unreadable-{batch_id:032x}"
-            self._until_there_is_room(lambda: self._feeds.set_rows_aside(name, sealed.unreadable))
-            self._slot.add("records_quarantined", len(sealed.unreadable))
+    def _seal(self, records: int, now_ms: int, readable: Readable | None) -> Sealed:
+        window = self._window
+        self._ensure(lambda: window.reserve(records, now_ms))
+        sealed = seal(self._pending, lambda row: not window.add(row[2], row[3], now_ms), readable)
+        if self._journal.durable:
+            self._ensure(window.sync)
         return sealed
 
-    def _decode(self, rows: Sequence[Record]) -> tuple[ColumnMap, Readable | None]:
+    def _decode(self, rows: Sequence[Record]) -> tuple[ColumnMap | None, Readable | None]:
         """Columns of all rows, or, where some do not decode, what says which."""
         try:
             return self._columns.build(rows), None
         except RecordError:
-            return {}, self._columns.readable
-
-    def _known_to_store(self) -> set[tuple[int, bytes]]:
-        """(site hash, id) of events marked as sent before, unknown to the window, that the store holds."""
-        asked: dict[tuple[str, bytes], int] = {}
-        for row in marked(self._pending):
-            if not self._window.has(row[2], row[3]) and self._columns.readable(row):
-                asked[record.decode(row[6])[5][_SITE], row[2]] = row[3]
-        if not asked:
-            return set()
-        return {(asked[key], key[1]) for key in self._lookup(list(asked))}
-
-    def _until_there_is_room(self, action: Callable[[], None]) -> None:
-        """Try until the disk takes it; events wait in the rings meanwhile."""
-        backoff = Backoff()
-        while True:
-            try:
-                return action()
-            except (DataDirError, JournalError) as error:
-                log.error("%s", error)
-                self._pause(backoff.wait())
+            return None, self._columns.readable

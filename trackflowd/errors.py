@@ -13,6 +13,8 @@
     │   └── RingDamaged    a header or record that fails its checks
     ├── RecordError        bytes that are not a row of any version we know
     ├── JournalError       the batch journal cannot be read or written
+    ├── SpoolFull          a batch that waits for the store finds no room in the spool
+    ├── SegmentDamaged     a spool or quarantine file that is none, damaged or of a later format
     ├── SinkError          the store's
     │   ├── StoreAway      nothing was sent, or nothing can have been kept: try again later
     │   ├── StoreDoubt     the batch may or may not be there: ask before anything else
@@ -96,6 +98,14 @@ class RecordError(TrackflowError):
 
 class JournalError(TrackflowError):
     code = "journal"
+
+
+class SpoolFull(TrackflowError):
+    code = "spool_full"
+
+
+class SegmentDamaged(TrackflowError):
+    code = "segment_damaged"
 
 
 class SinkError(TrackflowError):

@@ -8,13 +8,12 @@ that a worker may use the space again.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from trackflowd.errors import DataDirError, RingDamaged
-from trackflowd.journal import Cut
+from trackflowd.cuts import Cut
+from trackflowd.errors import RingDamaged
 from trackflowd.ring.layout import Record
 from trackflowd.ring.reader import Damage, Reader
 
@@ -86,18 +85,34 @@ class Feed:
         records, _ = self.reader.records(start, end, sys.maxsize, sys.maxsize)
         return records
 
+    def read_end(self, start: int, end: int) -> Sequence[Record]:
+        """What is left of a range whose first records may be overwritten: its last ones, up to its end."""
+        start = max(start, self.reader.head - self.reader.capacity)
+        if start >= end:
+            return ()
+        damage = self.reader.damage_at(start, end)
+        while damage is not None and damage.end < end:
+            start = damage.end
+            damage = self.reader.damage_at(start, end)
+        return () if damage is not None else self.read_range(start, end)
+
     def settle(self, open_cuts: Iterable[Cut], mark: int) -> None:
-        """Move the tail to the end of the contiguous prefix that the store holds.
+        """Move the tail to the end of the contiguous prefix that the store or the spool holds.
 
         Args:
             open_cuts: batches not yet confirmed.
             mark: highest end of this ring in the journal.
         """
-        starts = (span.start for cut in open_cuts for span in cut.ranges if span.ring == self.ring)
+        starts = (span.start for cut in open_cuts if not cut.segment for span in cut.ranges if span.ring == self.ring)
         end = min(min(starts, default=mark), mark)
         if end > self._settled:
             self.reader.store_tail(end)
             self._settled = end
+
+    @property
+    def fill(self) -> float:
+        """Used part, 0 to 1."""
+        return max(self.head - self._settled, 0) / self.reader.capacity
 
     def oldest_ms(self) -> int:
         """Received time of the first record behind the tail, ms since 1970 UTC; 0 when there is none."""
@@ -119,31 +134,3 @@ class Feed:
     def close(self) -> None:
         """Unmap it."""
         self.reader.close()
-
-
-def set_aside(path: Path, raw: bytes) -> Path:
-    """Write raw to path: temporary file, fsync, rename, fsync of the directory.
-
-    Raises:
-        DataDirError: it cannot be written.
-    """
-    try:
-        _write_durably(path, raw)
-    except OSError as error:
-        raise DataDirError(f"{path} cannot be written: {error.strerror}", "free space there") from error
-    return path
-
-
-def _write_durably(path: Path, raw: bytes) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    tmp = path.with_suffix(".tmp")
-    with open(tmp, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    tmp.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from trackflowd.cuts import Cut
 from trackflowd.errors import RingError
-from trackflowd.feed import Feed, set_aside
-from trackflowd.journal import Cut, Journal
+from trackflowd.feed import Feed
+from trackflowd.journal import Journal
+from trackflowd.quarantine import Quarantine
 from trackflowd.ring import file as ring_file
-from trackflowd.ring.layout import Record
 from trackflowd.ring.reader import Damage
 from trackflowd.shared import Page, Slot
 
@@ -25,15 +26,16 @@ class Feeds:
     """The rings the flusher reads.
 
     Args:
-        data_dir: rings are in ``rings/``, what is set aside goes to ``quarantine/``.
+        rings: directory of the ring files.
+        quarantine: where damaged bytes go.
         journal: knows how far each ring was cut.
         slot: counters.
         page: says how many worker slots are meant to be filled.
     """
 
-    def __init__(self, data_dir: Path, journal: Journal, slot: Slot, page: Page) -> None:
-        self._rings = data_dir / "rings"
-        self._quarantine = data_dir / "quarantine"
+    def __init__(self, rings: Path, quarantine: Quarantine, journal: Journal, slot: Slot, page: Page) -> None:
+        self._rings = rings
+        self._quarantine = quarantine
         self._journal = journal
         self._slot = slot
         self._page = page
@@ -100,8 +102,7 @@ class Feeds:
     def pass_damage(self, feed: Feed, damage: Damage) -> None:
         """Set damaged bytes aside and read on behind them; twice (a kill in between) is once."""
         raw = feed.reader.raw(damage.start, damage.end)
-        name = f"damaged-{feed.ring.hex()}-{damage.start}-{damage.end}.bin"
-        path = set_aside(self._quarantine / name, raw)
+        path = self._quarantine.put_raw(f"damaged-{feed.ring.hex()}-{damage.start}-{damage.end}", raw)
         self._slot.add("records_damaged")
         self._slot.add("bytes_damaged", len(raw))
         log.error("ring %s: %d damaged bytes at %d are set aside as %s",
@@ -110,20 +111,17 @@ class Feeds:
         feed.position = damage.end
         self._settle(feed)
 
-    def set_rows_aside(self, name: str, rows: Sequence[Record]) -> None:
-        """Keep rows that cannot be stored, as they stood in the ring, one file for all."""
-        raw = b"".join(
-            len(row[6]).to_bytes(4, "little") + row[2] + row[4].to_bytes(8, "little") + row[6] for row in rows
-        )
-        path = set_aside(self._quarantine / f"{name}.rows", raw)
-        log.error("%d rows are set aside as %s", len(rows), path)
-
     def set_ranges_aside(self, cut: Cut) -> None:
         """Keep the raw bytes of a batch's ranges, one file for each ring that is there."""
         for span in cut.ranges:
             if feed := self._feeds.get(span.ring):
-                name = f"batch-{cut.batch_id:032x}-{span.ring.hex()}-{span.start}-{span.end}.bin"
-                set_aside(self._quarantine / name, feed.reader.raw(span.start, span.end))
+                name = f"batch-{cut.batch_id:032x}-{span.ring.hex()}-{span.start}-{span.end}"
+                self._quarantine.put_raw(name, feed.reader.raw(span.start, span.end))
+
+    @property
+    def fill(self) -> float:
+        """Part of the fullest ring that the store and the spool do not hold, 0 to 1."""
+        return max((feed.fill for feed in self._feeds.values()), default=0.0)
 
     def settle_tails(self) -> None:
         """Move every tail to where the store holds all before it."""

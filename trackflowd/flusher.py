@@ -2,13 +2,16 @@
 
 ::
 
-    rings ──read──▶ pending ──cut──▶ journal ──settle──▶ store
-      ▲                                                    │
-      └──── tails ◀──────────── journal "done" ◀───────────┘
+    rings ──read──▶ pending ──cut──▶ journal ──▶ open batches ──sender──▶ store
+      ▲                                │  ▲
+      └───────────── tails ◀───────────┤  └── spool: batches that wait on disk
+                                       └── done, quarantined, replaced
 
-One loop in one thread does all of it; while a batch waits for the store, events wait in the rings,
-which are on disk. Calls of the supervisor are served by ``calls`` in threads of their own and only
-set flags here. A kill at any point is covered by the journal: see there.
+One loop in one thread decides everything and writes everything; a second thread, the ``sender``, speaks
+to the store, so that a store that hangs keeps nobody else waiting. While the store does not keep up,
+events wait in the rings; from ``spool.start_at`` on, batches go to the spool, and the rings are free
+again. Calls of the supervisor are served by ``calls`` in threads of their own; what they change is
+handed to the loop. A kill at any point is covered by the journal: see there.
 """
 
 from __future__ import annotations
@@ -18,28 +21,37 @@ import fcntl
 import gc
 import logging
 import os
+import queue
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
 
 from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd import proc, stats
-from trackflowd.batch import Columns, checksum, chosen
+from trackflowd.batch import Columns
 from trackflowd.calls import Calls
-from trackflowd.cutter import ColumnMap, Cutter
-from trackflowd.errors import DataDirError, TrackflowError
+from trackflowd.cuts import Range
+from trackflowd.cutter import Cutter
+from trackflowd.errors import DataDirError, JournalError, TrackflowError
 from trackflowd.feeds import Feeds
-from trackflowd.journal import Cut, Journal, Range
-from trackflowd.ring.layout import Record
-from trackflowd.settle import Settler
+from trackflowd.journal import Journal
+from trackflowd.lander import Lander
+from trackflowd.quarantine import Quarantine
+from trackflowd.replayer import Replayer
+from trackflowd.sender import Sender
+from trackflowd.settle import Backoff
 from trackflowd.shared import Page, Slot, State
-from trackflowd.sink.base import Batch, Format, QueryLimits, Sink, SinkOptions, masked, open_sink
+from trackflowd.shelf import Shelf
+from trackflowd.sink.base import Format, QueryLimits, Sink, SinkOptions, masked, open_sink
+from trackflowd.sources import Sources
+from trackflowd.spool import Spool
 from trackflowd.window import Window
 
 log = logging.getLogger(__name__)
@@ -49,11 +61,14 @@ log = logging.getLogger(__name__)
 POLL = 0.05
 #: Seconds between two refreshes of the gauges that need a ring to be read.
 GAUGES = 0.5
-#: Seconds between two tries when a batch belongs to another store than the one configured.
-OTHER_STORE = 10.0
+#: Seconds the store has to let go at the end.
+CLOSING = 5.0
 
 #: Part of ``daemon.stall_after`` one call to the store may take.
 STALL_SHARE = 2 / 3
+
+#: Something to be done in the loop, given where its answer goes.
+Action = Callable[[Future[Any]], object]
 
 SINK_STATES = {"starting": 0, "ok": 1, "away": 2, "doubt": 3, "rejects": 4}
 
@@ -65,7 +80,7 @@ class Stopped(TrackflowError):
 
 
 class Flusher:
-    """Owns the store, the journal and the id window of a data directory.
+    """Owns the store, the journal, the id window and the spool of a data directory.
 
     Args:
         cfg: the daemon's configuration.
@@ -78,26 +93,35 @@ class Flusher:
 
     def __init__(self, cfg: configuration.Config, slot: Slot, page: Page) -> None:
         data_dir = Path(cfg.daemon.data_dir)
+        durable = cfg.ring.durability == "disk"
         self._cfg = cfg
         self._slot = slot
         self._wake = threading.Event()
         self._draining = self._flush_asked = self._stopping = False
+        self._asked: queue.SimpleQueue[tuple[Action, Future[Any]]] = queue.SimpleQueue()
         # No call to the store may outlast what the supervisor takes for a sign of life.
-        timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
-        options = SinkOptions(data_dir, timeout, cfg.store.memory, cfg.store.retention_days)
+        self._timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
+        options = SinkOptions(data_dir, self._timeout, cfg.store.memory, cfg.store.retention_days)
         self._sink: Sink = open_sink(cfg.store.url, options)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
-        self._last_batch: dict[str, Any] = {}
         self._gauges_at = 0.0
         self._lock = _own(data_dir / "flusher.lock")
-        self._journal = Journal(data_dir / "journal", keep=self._still_held)
+        self._journal = Journal(data_dir / "journal", keep=self._still_held, durable=durable)
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
-        self._feeds = Feeds(data_dir, self._journal, slot, page)
-        self._columns = Columns()
-        self._settler = Settler(self._sink, self._journal.attempt, self._pause, self._report)
+        spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
+        quarantine = Quarantine(data_dir / "quarantine")
+        self._feeds = Feeds(data_dir / "rings", quarantine, self._journal, slot, page)
+        self._sender = Sender(self._wake.set)
+        columns = Columns()
         self._cutter = Cutter(
-            cfg.batch, self._feeds, self._journal, self._window, self._columns, slot, self._present, self._pause
+            cfg.batch, self._feeds, self._journal, self._window, columns, quarantine, slot, self._ensure
         )
+        sources = Sources(self._feeds, spool, quarantine)
+        self._lander = Lander(
+            self._sink, self._journal, sources, columns, self._sender, slot, self._report, self._ensure
+        )
+        self._replayer = Replayer(self._sink, self._journal, sources, self._lander, self._sender, slot)
+        self._shelf = Shelf(self._journal, sources, self._lander, slot)
 
     def run(self) -> None:
         """Work until drained.
@@ -105,14 +129,12 @@ class Flusher:
         Raises:
             Stopped: told to end at once.
         """
+        self._slot.add("journal_damaged", self._journal.damaged)
         self._feeds.scan()
-        self._settler.ask(self._sink.open)
-        self._report("ok", "")
-        self._recover()
+        self._lander.recover()
+        self._sender.start()
         gc.collect()
         gc.freeze()
-        if not self._draining:
-            self._slot.state = State.READY
         while not self._step():
             pass
         self._feeds.remove_drained()
@@ -121,87 +143,60 @@ class Flusher:
         """One turn of the loop; True when drained."""
         self._beat()
         self._feeds.scan_when_due()
+        answered = self._sender.deliver()
+        self._serve_asked()
+        self._lander.step()
+        if self._lander.opened and self._slot.state is State.STARTING:
+            self._slot.state = State.READY
         took = self._cutter.read()
-        if self._cutter.due(took > 0, self._draining or self._flush_asked):
+        pressed = self._feeds.fill * 100 >= self._cfg.spool.start_at
+        due = self._cutter.due(took > 0, self._draining or self._flush_asked or pressed)
+        clear = pressed and self._lander.crowded and self._lander.relieve()
+        if due and (clear or not self._lander.crowded):
+            self._cut()
             self._flush_asked = self._flush_asked and took > 0  # a flush lasts until all that was there is cut
-            self._land()
-        elif not took:
-            if self._draining and self._cutter.idle:
-                self._feeds.scan()
-                if self._feeds.empty:
-                    return True
-            self._flush_asked = self._flush_asked and not self._cutter.idle
-            if self._wake.wait(POLL):
-                self._wake.clear()
+        elif not took and not answered:
+            return self._idle()
         return False
 
-    def _land(self) -> None:
-        """Cut what is pending and settle it."""
+    def _idle(self) -> bool:
+        """Nothing to do right now; True when nothing is left either, and nothing is to come."""
+        if self._draining and self._cutter.idle and self._lander.empty:
+            self._feeds.scan()
+            if self._feeds.empty:
+                return True
+        self._flush_asked = self._flush_asked and not self._cutter.idle
+        if self._wake.wait(POLL):
+            self._wake.clear()
+        return False
+
+    def _cut(self) -> None:
+        """Cut what is pending and hand it on."""
         gc.disable()  # a collection over 50,000 rows costs as much as their encoding
         try:
-            sealed, columns = self._cutter.cut(self._sink.identity, _now_ms())
-            self._settle(sealed.cut, columns, in_doubt=False)
+            for fresh in self._cutter.cut(self._sink.identity, _now_ms()):
+                self._lander.add(*fresh)
         finally:
             gc.enable()
 
-    def _settle(self, cut: Cut, columns: ColumnMap, in_doubt: bool) -> None:
-        began = time.monotonic()
-        if cut.rows:
-            self._slot.set("rows_pending", cut.rows)
-            outcome = self._settler.settle(Batch(cut.batch_id, cut.attempt, cut.partition, cut.rows, columns), in_doubt)
-            self._slot.add("rows_stored", cut.rows)
-            self._slot.add("batches_confirmed", 1)
-            self._slot.add("batches_retried", max(outcome.sendings - 1, 0))
-            self._slot.add("batches_doubted", 1 if outcome.doubts or in_doubt else 0)
-        self._journal.done(cut.batch_id)
-        self._feeds.settle_tails()
-        self._slot.set("rows_pending", 0)
-        self._last_batch = {"rows": cut.rows, "ms": round((time.monotonic() - began) * 1000, 1), "at_ms": cut.at}
-
-    def _recover(self) -> None:
-        """Settle what a process before this one had cut, oldest first."""
-        for cut in sorted(self._journal.state.open.values(), key=lambda cut: (cut.at, cut.batch_id)):
-            while cut.store != self._sink.identity:
-                self._report("rejects", f"a batch cut for {cut.store} is not settled; set store.url back until it is")
-                self._pause(OTHER_STORE)
-            rows = self._rebuild(cut)
-            if rows is None:
-                self._give_up(cut)
-            else:
-                log.info("batch %032x of %d rows was open at the restart: asking the store", cut.batch_id, cut.rows)
-                self._settle(cut, self._columns.build(rows, cut.batch_id) if rows else {}, in_doubt=True)
-
-    def _rebuild(self, cut: Cut) -> list[Record] | None:
-        """Rows of a journaled batch from its rings; None when they are not all there unharmed."""
-        rows: list[Record] = []
-        for span in cut.ranges:
-            feed = self._feeds.get(span.ring)
-            rows += chosen(span, feed.read_range(span.start, span.end) if feed else ())
-        return rows if len(rows) == cut.rows and checksum(rows) == cut.crc else None
-
-    def _give_up(self, cut: Cut) -> None:
-        """A batch that can not be rebuilt: fine when the store has it, an alarm when not."""
-        held = self._settler.ask(lambda: self._sink.count(cut.batch_id, cut.partition))
-        if held != cut.rows:
-            log.error("batch %032x: the store has %d of its %d rows and the rings do not hold the others unharmed",
-                      cut.batch_id, held, cut.rows)  # fmt: skip
-            self._feeds.set_ranges_aside(cut)
-            self._slot.add("records_quarantined", max(cut.rows - held, 0))
-        self._journal.done(cut.batch_id)
-        self._feeds.settle_tails()
-
-    def _present(self, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
-        return self._settler.ask(lambda: self._sink.present(ids))
+    def _ensure(self, action: Callable[[], Any]) -> Any:
+        """Run an action until the disk takes it; events wait in the rings meanwhile. Raises Stopped."""
+        backoff, said = Backoff(), ""
+        while True:
+            try:
+                return action()
+            except (DataDirError, JournalError) as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.error("%s", error)
+                self._pause(backoff.wait())
 
     def _pause(self, seconds: float) -> None:
-        """Wait for the store, or shorter when a flush is asked for. Raises Stopped."""
-        self._beat()
+        """Wait. Raises Stopped."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self._beat()
-            if self._wake.wait(min(left, GAUGES)):
-                self._wake.clear()
-                return
+            time.sleep(min(left, POLL))
 
     def _report(self, state: str, text: str) -> None:
         """Note the store's state; a change is logged once."""
@@ -213,15 +208,33 @@ class Flusher:
         self._slot.set("sink_state", SINK_STATES[state])
 
     def _beat(self) -> None:
-        self._slot.beat()
+        """Show that this process lives, which it does while its sender does."""
         if self._stopping:
             raise Stopped("told to stop")
+        if self._sender.silence <= self._timeout:
+            self._slot.beat()
         now = time.monotonic()
         if now - self._gauges_at >= GAUGES:
             self._gauges_at = now
             self._feeds.gauges()
             self._slot.set("window_ids", self._window.ids)
             self._slot.set("window_span_ms", max(_now_ms() - self._window.since_ms, 0))
+
+    def _serve_asked(self) -> None:
+        """Do what other threads have asked for."""
+        while not self._asked.empty():
+            action, answer = self._asked.get()
+            try:
+                action(answer)
+            except TrackflowError as error:
+                answer.set_exception(error)
+
+    def _in_loop(self, action: Action) -> Any:
+        """Have something done in the loop and wait for its answer (called in other threads)."""
+        answer: Future[Any] = Future()
+        self._asked.put((action, answer))
+        self._wake.set()
+        return answer.result()
 
     def _still_held(self, span: Range) -> bool:
         feed = self._feeds.get(span.ring)
@@ -238,8 +251,29 @@ class Flusher:
             },
             "journal": {"open": len(self._journal.state.open), "bytes": self._journal.used},
             "window": {"ids": self._window.ids, "since_ms": self._window.since_ms},
-            "last_batch": self._last_batch,
+            "spool": {"text": self._lander.spool_text},
+            "last_batch": self._lander.last,
         }  # fmt: skip
+
+    def replay_plan(self, since_ms: int) -> Any:
+        """See ``Replayer.plan``."""
+        return self._in_loop(lambda answer: answer.set_result(self._replayer.plan(since_ms)))
+
+    def replay_batch(self, batch: str, dry_run: bool) -> Any:
+        """See ``Replayer.batch``."""
+        return self._in_loop(lambda answer: self._replayer.batch(batch, dry_run, _reply_to(answer)))
+
+    def quarantine_retry(self, names: Sequence[str]) -> Any:
+        """See ``Shelf.retry``."""
+        return self._in_loop(lambda answer: answer.set_result(self._shelf.retry(names)))
+
+    def quarantine_drop(self, names: Sequence[str]) -> Any:
+        """See ``Shelf.drop``."""
+        return self._in_loop(lambda answer: answer.set_result(self._shelf.drop(names)))
+
+    def spool_drop(self, names: Sequence[str]) -> Any:
+        """See ``Shelf.drop_spooled``."""
+        return self._in_loop(lambda answer: answer.set_result(self._shelf.drop_spooled(names)))
 
     def query(self, sql: str, format: str = "json", params: dict[str, Any] | None = None) -> bytes:
         """Answer of a read-only query, in format "table", "json" (a row a line) or "csv"."""
@@ -251,8 +285,9 @@ class Flusher:
         return stats.answer(lambda sql, params: stats.rows(self.query(sql, "json", dict(params))), name, args)
 
     def flush(self) -> bool:
-        """Cut and send what is there now, without waiting for ``batch.max_age``."""
+        """Cut and send what is there now, without waiting for ``batch.max_age`` or a store that was away."""
         self._flush_asked = True
+        self._asked.put((lambda answer: self._lander.hurry(), Future()))
         self._wake.set()
         return True
 
@@ -274,11 +309,21 @@ class Flusher:
 
     def close(self) -> None:
         """Let go of store, files and lock."""
-        self._sink.close()
+        self._sender.stop(self._sink.close, CLOSING)
         self._feeds.close()
         self._window.close()
         self._journal.close()
         os.close(self._lock)
+
+
+def _reply_to(answer: Future[Any]) -> Callable[[Any, Exception | None], None]:
+    def reply(value: Any, error: Exception | None) -> None:
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    return reply
 
 
 def _now_ms() -> int:
@@ -322,8 +367,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain_soon())
+    slow: dict[str, Callable[..., Any]] = {
+        "query": flusher.query,
+        "stats": flusher.stats,
+        "replay_plan": flusher.replay_plan,
+        "replay_batch": flusher.replay_batch,
+        "quarantine_retry": flusher.quarantine_retry,
+        "quarantine_drop": flusher.quarantine_drop,
+        "spool_drop": flusher.spool_drop,
+    }
     quick = {"status": flusher.status, "flush": flusher.flush, "drain": flusher.drain}
-    calls = Calls(channel, quick, {"query": flusher.query, "stats": flusher.stats}, flusher.stop)
+    calls = Calls(channel, quick, slow, flusher.stop)
     calls.start()
     calls.say({"type": "ready"})
     try:

@@ -28,41 +28,40 @@ Because uuid and offset are in the checksum, neither zeroes nor bytes of an olde
 displaced entry can pass for one. An entry that fails its checksum ends the journal: appends are
 in order, one writer, so only the last can be torn, and a torn entry was never acted upon.
 
-Kinds (adding a kind, or a field anywhere but at the end, needs a new format version):
+What a body may be is in ``cuts``.
 
-``["cut", id, at, attempt, store, partition, rows, crc, schema, window, ranges]``
-    a batch; ``window`` is the mark of the id window after it, ``ranges`` a list of
-    ``[ring uuid, from, to, records, left out]``; *left out* is a bitmap, bit n for the nth
-    record of the range, empty when none is.
-``["attempt", id, attempt]``   sent again under a fresh token
-``["done", id]``               the store is known to hold it
-``["gap", ring uuid, from, to]``  damaged bytes, set aside in a quarantine file
-``["gone", ring uuid]``        a drained ring whose file was removed
-``["mark", ring uuid, to]``    how far a ring was cut; written only when a file is begun
-``["window", generation, ids]``   the id window's mark; likewise
+When a file is full a new one is written with what still matters (open batches, marks, and settled
+batches whose bytes are still in a ring: replay walks those), fsynced, renamed into place, and the
+old one renamed to ``spare``: the next is written over it. So once two files are there, a full disk
+can not stop the journal. A kill anywhere leaves at least one whole file; the highest generation wins.
 
-When a file is full a new one is written with what still matters (open batches, marks, and closed
-batches whose bytes are still in a ring: replay walks those), fsynced, renamed into place, and
-the old one removed. A kill anywhere leaves at least one whole file; the highest generation wins.
+Version 1 had no ``cuts``, ``spooled``, ``quarantined`` and ``replaced`` and shorter cuts; it is read,
+and its file followed by one of this version at once, since the version before must not misread it.
+
+With durability "disk" every append is synced before it is acted upon.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
+from trackflowd.cuts import DONE, QUARANTINED, Cut, Ended, Range, State, cut_body, id_bytes
 from trackflowd.errors import JournalError
 
+log = logging.getLogger(__name__)
+
 MAGIC = b"TFJRNL\0\0"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<8sII Q16s")
 HEADER_SIZE = 64
 ENTRY = struct.Struct("<II")
@@ -71,89 +70,8 @@ FILE_SIZE = 4 * 1024 * 1024
 #: Largest body: a batch over 64 rings with every bitmap full stays far below it.
 MAX_BODY = 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Whole records of one ring, from position ``start`` to ``end``.
-
-    Args:
-        ring: uuid of the ring, 16 bytes.
-        records: how many event records stand in it.
-        left_out: bit n set: the nth record is not part of the batch.
-    """
-
-    ring: bytes
-    start: int
-    end: int
-    records: int
-    left_out: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A batch as journaled.
-
-    Args:
-        batch_id: 128-bit id, unique across machines (UUIDv7).
-        at: ms since 1970 UTC of the cut.
-        attempt: 1, and one more for every fresh token.
-        store: identity of the store it is bound to.
-        partition: YYYYMM of its rows' received time.
-        rows: rows it holds, without those left out.
-        crc: checksum over those rows (``batch.checksum``).
-        schema: version of the row format.
-        window: (generation, ids) of the id window after this batch.
-        ranges: where its rows are.
-    """
-
-    batch_id: int
-    at: int
-    attempt: int
-    store: str
-    partition: int
-    rows: int
-    crc: int
-    schema: int
-    window: tuple[int, int]
-    ranges: tuple[Range, ...]
-
-
-@dataclass(slots=True)
-class State:
-    """What the entries of a journal add up to."""
-
-    open: dict[int, Cut] = field(default_factory=dict)
-    marks: dict[bytes, int] = field(default_factory=dict)
-    window: tuple[int, int] = (0, 0)
-
-    def apply(self, body: list[Any]) -> None:
-        """Take one entry in. Raises KeyError, ValueError or TypeError on nonsense."""
-        kind = body[0]
-        if kind == "cut":
-            cut = _cut_from(body)
-            self.open[cut.batch_id] = cut
-            self.window = cut.window
-            for span in cut.ranges:
-                self._advance(span.ring, span.end)
-        elif kind == "attempt":
-            batch_id = int.from_bytes(body[1], "big")
-            if batch_id in self.open:
-                self.open[batch_id] = replace(self.open[batch_id], attempt=body[2])
-        elif kind == "done":
-            self.open.pop(int.from_bytes(body[1], "big"), None)
-        elif kind == "gap":
-            self._advance(body[1], body[3])
-        elif kind == "gone":
-            self.marks.pop(body[1], None)
-        elif kind == "mark":
-            self._advance(body[1], body[2])
-        elif kind == "window":
-            self.window = (body[1], body[2])
-        else:
-            raise ValueError(f"unknown kind {kind!r}")
-
-    def _advance(self, ring: bytes, end: int) -> None:
-        self.marks[ring] = max(end, self.marks.get(ring, 0))
+_SPARE = "spare"
+_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 class Journal:
@@ -161,21 +79,32 @@ class Journal:
 
     Args:
         directory: made when missing; the caller holds the flusher's lock.
-        keep: says of a closed batch's range whether its bytes may still be in a ring; asked when
+        keep: says of a settled batch's range whether its bytes may still be in a ring; asked when
             a file is begun.
         file_size: bytes of a fresh file; tests make it small.
+        durable: sync every append.
+
+    Attributes:
+        state: what all entries add up to.
+        damaged: bytes that were no entry although entries follow them.
 
     Raises:
         JournalError: unreadable, of a newer format, or no space for it.
     """
 
     def __init__(
-        self, directory: Path, keep: Callable[[Range], bool] | None = None, file_size: int = FILE_SIZE
+        self,
+        directory: Path,
+        keep: Callable[[Range], bool] | None = None,
+        file_size: int = FILE_SIZE,
+        durable: bool = False,
     ) -> None:
         self.directory = directory
         self.keep = keep or (lambda span: False)
         self.file_size = file_size
+        self.durable = durable
         self.state = State()
+        self.damaged = 0
         self._fd = -1
         self._offset = 0
         self._size = 0
@@ -183,18 +112,34 @@ class Journal:
         self.generation = 0
         directory.mkdir(mode=0o700, exist_ok=True)
         self._open_newest()
+        self._keep_a_spare()
 
-    def cut(self, cut: Cut) -> None:
-        """Commit a batch. When this returns the batch is, whatever is killed."""
-        self._append(_cut_body(cut))
+    def cut(self, *cuts: Cut, instead_of: int = 0) -> None:
+        """Commit batches, all of them or none. When this returns they are, whatever is killed.
+
+        Args:
+            instead_of: id of an open batch whose place they take; it is open no more.
+        """
+        if len(cuts) == 1 and not instead_of:
+            self._append(cut_body(cuts[0]))
+        else:
+            self._append(["cuts", id_bytes(instead_of) if instead_of else b"", [cut_body(cut) for cut in cuts]])
 
     def attempt(self, batch_id: int, attempt: int) -> None:
         """The batch is about to be sent under a fresh token."""
-        self._append(["attempt", batch_id.to_bytes(16, "big"), attempt])
+        self._append(["attempt", id_bytes(batch_id), attempt])
+
+    def spooled(self, batch_id: int) -> None:
+        """The segment of that id holds the batch's rows, durably: its ring bytes may go."""
+        self._append(["spooled", id_bytes(batch_id)])
 
     def done(self, batch_id: int) -> None:
         """The store is known to hold the batch."""
-        self._append(["done", batch_id.to_bytes(16, "big")])
+        self._append([DONE, id_bytes(batch_id)])
+
+    def quarantined(self, batch_id: int) -> None:
+        """A quarantine file holds the batch's rows, durably."""
+        self._append([QUARANTINED, id_bytes(batch_id)])
 
     def gap(self, ring: bytes, start: int, end: int) -> None:
         """Damaged bytes of a ring are in quarantine; read on behind them."""
@@ -204,13 +149,11 @@ class Journal:
         """A ring's file was removed; what the journal knows of it may be forgotten."""
         self._append(["gone", ring])
 
-    def closed(self) -> Iterator[Cut]:
-        """Batches in this file that are done, oldest first (their bytes may be overwritten)."""
-        for body in _entries(self._fd, self._uuid, self._offset):
-            if body[0] == "cut":
-                cut = _cut_from(body)
-                if cut.batch_id not in self.state.open:
-                    yield cut
+    def settled(self) -> Iterator[Ended]:
+        """Batches in this file that are settled, in the order they ended (ring bytes may be overwritten)."""
+        state = State()
+        for body, _ in _entries(self._fd, self._uuid, self._offset):
+            yield from state.apply(body)
 
     @property
     def used(self) -> int:
@@ -228,45 +171,71 @@ class Journal:
         if self._offset + len(raw) + ENTRY.size > self._size:
             self._begin(self.file_size + len(raw))
             raw = _encode(body, self._uuid, self._offset)
-        _write_all(self._fd, raw, self._offset)
+        try:
+            _write_all(self._fd, raw, self._offset)
+            if self.durable:
+                raw = self._sync(body, raw)
+        except OSError as error:
+            raise JournalError(
+                f"{self._path}: {error.strerror}", "nothing is lost, the events wait in the rings"
+            ) from error
         self._offset += len(raw)
         self.state.apply(body)
 
+    def _sync(self, body: list[Any], raw: bytes) -> bytes:
+        """Sync what was written at the end; in a new file where this one fails, and then as it stands there.
+
+        A failed sync is not tried again: the kernel takes the pages for clean after it has said so once.
+        """
+        try:
+            os.fdatasync(self._fd)
+            return raw
+        except OSError as error:
+            log.error("%s cannot be synced: %s; going on in a new file", self._path, error.strerror)
+        self._spare_path.unlink(missing_ok=True)
+        self._begin(self.file_size + len(raw))
+        raw = _encode(body, self._uuid, self._offset)
+        _write_all(self._fd, raw, self._offset)
+        os.fdatasync(self._fd)
+        return raw
+
     def _open_newest(self) -> None:
-        for leftover in self.directory.glob("*.tmp"):
+        for leftover in self.directory.glob("*.tmp"):  # version 1 made its files so
             leftover.unlink()
         files = sorted(self.directory.glob("*.journal"), reverse=True)
         if not files:
             self._begin(self.file_size)
             return
         self._fd = os.open(files[0], os.O_RDWR | os.O_CLOEXEC)
-        self.generation, self._uuid = _read_header(self._fd, files[0])
+        version, self.generation, self._uuid = _read_header(self._fd, files[0])
         self._size = os.fstat(self._fd).st_size
         self._offset = HEADER_SIZE
-        for body, end in _entries_with_end(self._fd, self._uuid, self._size):
+        for body, end in _entries(self._fd, self._uuid, self._size):
             try:
                 self.state.apply(body)
             except (KeyError, ValueError, TypeError, IndexError) as error:
                 raise JournalError(f"{files[0]}: an entry that makes no sense: {error}") from error
-            self._offset = end
+            self.damaged += end.skipped
+            self._offset = end.at
+        if self.damaged:
+            log.error("%s: %d bytes between entries are damaged; a batch cut there may be lost", files[0], self.damaged)
         for older in files[1:]:
             older.unlink()
+        if version < VERSION:
+            self._begin(self.file_size)
 
     def _begin(self, least: int) -> None:
         """Write a new file with what still matters and make it the journal."""
         kept = self._kept()
         size = max(self.file_size, least + 2 * sum(len(msgpack.packb(body)) + 16 for body in kept))
         generation = self.generation + 1
-        path = self.directory / f"{generation:012d}.journal"
         file_uuid = uuid.uuid4().bytes
-        tmp = path.with_suffix(".tmp")
         try:
-            fd = os.open(tmp, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fd = _reserve(self._spare_path, size)
             try:
-                os.posix_fallocate(fd, 0, size)
                 offset = _fill(fd, generation, file_uuid, kept)
                 os.fsync(fd)
-                os.rename(tmp, path)
+                os.rename(self._spare_path, self._file(generation))
                 _fsync_directory(self.directory)
             except BaseException:
                 os.close(fd)
@@ -276,26 +245,57 @@ class Journal:
                 f"no new journal file of {size} bytes in {self.directory}: {error.strerror}",
                 "free space there; nothing is lost, the events wait in the rings",
             ) from error
-        old = self._fd
-        self._fd, self._offset, self._size, self._uuid = fd, offset, size, file_uuid
-        previous, self.generation = self.generation, generation
+        old, previous = self._fd, self._path
+        self._fd, self._offset, self._uuid = fd, offset, file_uuid
+        self._size = os.fstat(fd).st_size
+        self.generation = generation
         if old >= 0:
             os.close(old)
-            (self.directory / f"{previous:012d}.journal").unlink(missing_ok=True)
+            previous.rename(self._spare_path)
+
+    def _keep_a_spare(self) -> None:
+        if not self._spare_path.exists():
+            try:
+                os.close(_reserve(self._spare_path, self.file_size))
+            except OSError as error:
+                log.warning("no spare journal file in %s: %s", self.directory, error.strerror)
+
+    @property
+    def _spare_path(self) -> Path:
+        return self.directory / _SPARE
+
+    @property
+    def _path(self) -> Path:
+        return self._file(self.generation)
+
+    def _file(self, generation: int) -> Path:
+        return self.directory / f"{generation:012d}.journal"
 
     def _kept(self) -> list[list[Any]]:
         bodies: list[list[Any]] = []
         if self._fd >= 0:
-            for cut in self.closed():
+            for cut, how in self.settled():
                 if any(self.keep(span) for span in cut.ranges):
-                    bodies += [_cut_body(cut), ["done", cut.batch_id.to_bytes(16, "big")]]
-        bodies += [_cut_body(cut) for cut in self.state.open.values()]
+                    bodies += [cut_body(cut), [how, id_bytes(cut.batch_id)]]
+        bodies += [cut_body(cut) for cut in self.state.open.values()]
         bodies += [["mark", ring, end] for ring, end in self.state.marks.items()]
         bodies.append(["window", *self.state.window])
         return bodies
 
 
-def _fill(fd: int, generation: int, file_uuid: bytes, bodies: list[list[Any]]) -> int:
+def _reserve(path: Path, size: int) -> int:
+    """A descriptor of a file of at least size bytes, each its own and zero: nothing of an earlier use is left."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        _write_all(fd, bytes(os.fstat(fd).st_size), 0)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _fill(fd: int, generation: int, file_uuid: bytes, bodies: Sequence[list[Any]]) -> int:
     head = HEADER.pack(MAGIC, VERSION, 0, generation, file_uuid)
     _write_all(fd, head + struct.pack("<I", zlib.crc32(head)), 0)
     offset = HEADER_SIZE
@@ -304,26 +304,6 @@ def _fill(fd: int, generation: int, file_uuid: bytes, bodies: list[list[Any]]) -
         _write_all(fd, raw, offset)
         offset += len(raw)
     return offset
-
-
-def _cut_body(cut: Cut) -> list[Any]:
-    ranges = [[span.ring, span.start, span.end, span.records, _bitmap(span.left_out)] for span in cut.ranges]
-    return [
-        "cut", cut.batch_id.to_bytes(16, "big"), cut.at, cut.attempt, cut.store, cut.partition,
-        cut.rows, cut.crc, cut.schema, list(cut.window), ranges,
-    ]  # fmt: skip
-
-
-def _bitmap(bits: int) -> bytes:
-    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-
-
-def _cut_from(body: list[Any]) -> Cut:
-    _, batch_id, at, attempt, store, partition, rows, crc, schema, window, ranges = body[:11]
-    return Cut(
-        int.from_bytes(batch_id, "big"), at, attempt, store, partition, rows, crc, schema, (window[0], window[1]),
-        tuple(Range(ring, start, end, n, int.from_bytes(out, "little")) for ring, start, end, n, out in ranges),
-    )  # fmt: skip
 
 
 def _seed(file_uuid: bytes, offset: int, length: int) -> int:
@@ -338,25 +318,47 @@ def _encode(body: list[Any], file_uuid: bytes, offset: int) -> bytes:
     return head + raw + bytes(-(ENTRY.size + len(raw)) % 8)
 
 
-def _entries(fd: int, file_uuid: bytes, end: int) -> Iterator[list[Any]]:
-    for body, _ in _entries_with_end(fd, file_uuid, end):
-        yield body
+class _End(NamedTuple):
+    """Where an entry ends, and how many bytes before it were none."""
+
+    at: int
+    skipped: int
 
 
-def _entries_with_end(fd: int, file_uuid: bytes, end: int) -> Iterator[tuple[list[Any], int]]:
+def _entries(fd: int, file_uuid: bytes, end: int) -> Iterator[tuple[list[Any], _End]]:
+    """Entries in order. Damage between two is passed over: only what ends the file can be a torn append."""
+    raw = os.pread(fd, end, 0)
     offset = HEADER_SIZE
-    while offset + ENTRY.size <= end:
-        length, crc = ENTRY.unpack(os.pread(fd, ENTRY.size, offset))
-        if not 0 < length <= MAX_BODY:
-            return
-        raw = os.pread(fd, length, offset + ENTRY.size)
-        if len(raw) != length or zlib.crc32(raw, _seed(file_uuid, offset, length)) != crc:
-            return
-        offset += ENTRY.size + length + (-(ENTRY.size + length) % 8)
-        yield msgpack.unpackb(raw), offset
+    while True:
+        start = offset
+        while (found := _entry(raw, file_uuid, offset)) is None:
+            offset = _next_byte(raw, offset + 8)
+            if offset + ENTRY.size > len(raw):
+                return
+        body, offset_after = found
+        yield body, _End(offset_after, offset - start)
+        offset = offset_after
 
 
-def _read_header(fd: int, path: Path) -> tuple[int, bytes]:
+def _entry(raw: bytes, file_uuid: bytes, offset: int) -> tuple[list[Any], int] | None:
+    """The entry at offset and where it ends, if one proves itself to be there."""
+    if offset + ENTRY.size > len(raw):
+        return None
+    length, crc = ENTRY.unpack_from(raw, offset)
+    body = raw[offset + ENTRY.size : offset + ENTRY.size + length]
+    if not 0 < length <= MAX_BODY or len(body) != length or zlib.crc32(body, _seed(file_uuid, offset, length)) != crc:
+        return None
+    return msgpack.unpackb(body), offset + ENTRY.size + length + (-(ENTRY.size + length) % 8)
+
+
+def _next_byte(raw: bytes, offset: int) -> int:
+    """The first multiple of 8 from offset on before which, or at which, a byte is not zero."""
+    found = _NOT_ZERO.search(raw, offset)
+    return found.start() // 8 * 8 if found else len(raw)
+
+
+def _read_header(fd: int, path: Path) -> tuple[int, int, bytes]:
+    """Version, generation and uuid."""
     raw = os.pread(fd, HEADER.size + 4, 0)
     if len(raw) < HEADER.size + 4 or raw[:8] != MAGIC:
         raise JournalError(f"{path} is not a journal", "move it away; batches in doubt are then not checked")
@@ -367,7 +369,7 @@ def _read_header(fd: int, path: Path) -> tuple[int, bytes]:
         )
     if zlib.crc32(raw[: HEADER.size]) != struct.unpack_from("<I", raw, HEADER.size)[0]:
         raise JournalError(f"{path}: its header fails its checksum", "restore it from a backup or move it away")
-    return generation, file_uuid
+    return version, generation, file_uuid
 
 
 def _write_all(fd: int, raw: bytes, offset: int) -> None:

@@ -189,6 +189,31 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
+class Spool:
+    """Where batches wait when the store is away or slow and a ring fills up: files on the same disk."""
+
+    start_at: int = option(
+        50,
+        COUNT,
+        "Fill of a ring, in percent, from which batches go to the spool until the store has taken them.",
+        low=1,
+        high=90,
+    )
+    max_bytes: int = option(
+        4 * GIB,
+        SIZE,
+        "Most bytes the spool takes. 0: none, events wait in the rings only.",
+        high=64 * 1024 * GIB,
+    )
+    keep_free: int = option(
+        512 * MIB,
+        SIZE,
+        "Bytes of the disk that stay free: with less, nothing goes to the spool.",
+        high=64 * 1024 * GIB,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """When a batch is cut: at whichever comes first."""
 
@@ -270,6 +295,7 @@ class Config:
     admin: Admin = Admin()
     control: Control = Control()
     ring: Ring = Ring()
+    spool: Spool = Spool()
     batch: Batch = Batch()
     dedup: Dedup = Dedup()
     store: Store = Store()

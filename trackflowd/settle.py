@@ -4,36 +4,42 @@ The rules (figures in docs/architecture.md):
 
 - A clean answer to the first sending of an attempt is taken at its word.
 - Anything else leaves a doubt, and in doubt the store is asked, never guessed about: end every
-  running attempt, count the batch's rows. All there: done. Some: delete them and send a fresh
+  running attempt, count the batch's rows. All there: held. Some: delete them and send a fresh
   attempt. None: send again under the *same* token, which a late twin of the first sending would
   share, and count again; still none means that the token itself is poisoned (the engine notes a
   token before the part is in place), so a fresh attempt with a fresh token follows.
-- A fresh attempt is journaled before it is sent.
+- A fresh attempt is journaled before it is sent: the caller does that.
 - The store away is not a doubt: nothing was sent. A refusal is one: of a table with somebody's own
-  view on it, ClickHouse may keep the rows and refuse for the view (seen with chDB 26.9).
+  view on it, ClickHouse may keep the rows and refuse for the view (seen with chDB 26.9). So refused
+  means: refused, and counted absent.
+- A batch whose rows may have been sent before it looks them up before it sends them, and after the
+  count: a row of its own last sending is no repeat.
 
-``settle`` returns only with the batch confirmed; ``pause`` ends it otherwise, by raising.
+``settle`` is one try. It waits for nothing but the store's answers, each bounded by ``store.timeout``;
+whoever calls it decides when to try again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import logging
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from trackflowd.errors import StoreAway, StoreDoubt, StoreReject
+from trackflowd.cuts import Cut
+from trackflowd.errors import StoreDoubt, StoreReject
 from trackflowd.sink.base import Batch, Sink
-
-Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
 #: Seconds: first wait, and the longest. A store that restarts is found again within the longest.
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 10.0
+
+#: (site, event id of 16 bytes).
+Identity = tuple[str, bytes]
 
 
 class Backoff:
@@ -54,111 +60,137 @@ class Backoff:
         self._next = self._first
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What it took to settle a batch: shown in ``status`` and counted."""
+class Verdict(enum.Enum):
+    """What one try came to.
 
+    HELD: the store holds the batch. FRESH: it does not, and the next sending needs the attempt that
+    ``Case.batch`` has now, journaled first. KNOWN: some of the rows in ``Case.ask`` are there already
+    (``Case.known``). REFUSED: the store does not take it and has none of it (``Case.words``).
+    """
+
+    HELD = "held"
+    FRESH = "fresh"
+    KNOWN = "known"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Case:
+    """A batch on its way to the store, and what is known of it.
+
+    Args:
+        batch: what is sent.
+        doubt: it may have been sent before.
+        ask: identities of its rows, to be looked up before they are sent; empty: no need.
+
+    Attributes:
+        clean: it was sent, in doubt, and answered well: only the count is to come.
+        known: of ``ask``, those the store holds.
+        words: of the store, when it refused.
+        fault: how the store's table differs from the schema, when it refused; "" when it does not.
+        sendings, doubts: shown in ``status`` and counted.
+    """
+
+    batch: Batch
+    doubt: bool
+    ask: Sequence[Identity] = ()
+    clean: bool = False
+    known: set[Identity] = field(default_factory=set)
+    words: str = ""
+    fault: str = ""
     sendings: int = 0
     doubts: int = 0
-    away: int = 0
 
 
 class Settler:
-    """Settles batches against one store, one at a time.
+    """Settles batches against one store, one try at a time.
 
     Args:
         sink: opened.
-        journal_attempt: called with (batch id, attempt) before a fresh attempt is sent.
-        pause: waits that many seconds, or less when there is reason to try at once; raises to
-            give up (the process is told to stop: the batch stays open in the journal). Called with
-            0 between two calls to the store, each of which ends within ``store.timeout``: a sign
-            of life.
-        report: told the store's state: "ok", "away", "doubt" or "rejects", and a text.
+        breathe: called between two calls to the store: a sign of life.
     """
 
-    def __init__(
-        self,
-        sink: Sink,
-        journal_attempt: Callable[[int, int], None],
-        pause: Callable[[float], None],
-        report: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, sink: Sink, breathe: Callable[[], None] = lambda: None) -> None:
         self._sink = sink
-        self._journal_attempt = journal_attempt
-        self._pause = pause
-        self._report = report
+        self._breathe = breathe
 
-    def settle(self, batch: Batch, in_doubt: bool) -> Outcome:
-        """Return when the store holds the batch once.
+    def settle(self, case: Case) -> Verdict:
+        """Try once.
 
-        Args:
-            batch: at least one row.
-            in_doubt: it may have been sent before (a restart).
+        Raises:
+            StoreAway: nothing has changed.
+            StoreDoubt: it may be there now; ``case`` remembers.
         """
-        outcome = Outcome()
-        backoff = Backoff()
-        doubt, clean = in_doubt, False
         while True:
-            try:
-                if doubt:
-                    held = self._ask(batch)
-                    if held == batch.rows:
-                        break
-                    if held or clean:
-                        batch = self._fresh(batch, held)
-                        clean = False
-                        self._pause(backoff.wait())
-                self._pause(0)
-                outcome.sendings += 1
-                self._sink.insert(batch)
-                if not doubt:
-                    break
-                clean = True
-            except StoreAway as error:
-                outcome.away += 1
-                self._trouble("away", error, backoff)
-            except StoreDoubt as error:
-                outcome.doubts += 1
-                doubt, clean = True, False
-                self._trouble("doubt", error, backoff)
-            except StoreReject as error:
-                doubt, clean = True, False  # somebody's view may fail after the table took the rows
-                self._trouble("rejects", error, backoff)
-        self._report("ok", "")
-        return outcome
+            if case.doubt:
+                held = self._count(case.batch)
+                if held == case.batch.rows:
+                    return Verdict.HELD
+                if held or case.clean:
+                    return self._fresh(case, held)
+            if case.ask:
+                self._breathe()
+                case.known = self._sink.present(case.ask)
+                if case.known:
+                    return Verdict.KNOWN
+            refusal = self._insert(case)
+            if refusal is not None:
+                return self._refused(case, refusal)
+            if not case.doubt:
+                return Verdict.HELD
+            case.clean = True
 
-    def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Put a question to the store until it answers.
+    def whole_or_none(self, cut: Cut) -> int:
+        """Rows of a batch in the store. Of a spooled one that is there in part, none are left when this returns.
 
-        Args:
-            question: may raise StoreAway, StoreDoubt or StoreReject; is then asked again.
+        Raises:
+            StoreAway: cannot be asked now.
         """
-        backoff = Backoff()
-        while True:
-            try:
-                return question()
-            except (StoreAway, StoreDoubt) as error:
-                self._trouble("away", error, backoff)
-            except StoreReject as error:
-                self._trouble("rejects", error, backoff)
+        held = self._sink.count(cut.batch_id, cut.partition)
+        if 0 < held < cut.rows and cut.segment:
+            self._sink.delete(cut.batch_id, cut.partition)
+            return 0
+        return held
 
-    def _ask(self, batch: Batch) -> int:
-        self._pause(0)
+    def _insert(self, case: Case) -> StoreReject | None:
+        case.sendings += 1
+        self._breathe()
+        try:
+            self._sink.insert(case.batch)
+        except StoreDoubt:
+            case.doubts += 1
+            case.doubt, case.clean = True, False
+            raise
+        except StoreReject as error:
+            case.doubt, case.clean = True, False  # somebody's view may fail after the table took the rows
+            return error
+        return None
+
+    def _refused(self, case: Case, refusal: StoreReject) -> Verdict:
+        held = self._count(case.batch)
+        if held == case.batch.rows:
+            return Verdict.HELD
+        if held:
+            self._sink.delete(case.batch.batch_id, case.batch.partition)
+        self._breathe()
+        case.words, case.fault = str(refusal), self._sink.table_fault()
+        return Verdict.REFUSED
+
+    def _count(self, batch: Batch) -> int:
+        self._breathe()
         self._sink.kill(batch)
-        self._pause(0)
+        self._breathe()
         return self._sink.count(batch.batch_id, batch.partition)
 
-    def _fresh(self, batch: Batch, held: int) -> Batch:
+    def _fresh(self, case: Case, held: int) -> Verdict:
+        batch = case.batch
         if held:
             log.warning("batch %032x: %d of %d rows are there; they are deleted and all sent again",
                         batch.batch_id, held, batch.rows)  # fmt: skip
             self._sink.delete(batch.batch_id, batch.partition)
-            self._pause(0)
+            self._breathe()
         else:
             log.warning("batch %032x: answered well, yet not there; sent again under a fresh token", batch.batch_id)
-        self._journal_attempt(batch.batch_id, batch.attempt + 1)
-        return dataclasses.replace(batch, attempt=batch.attempt + 1)
-
-    def _trouble(self, state: str, error: Exception, backoff: Backoff) -> None:
-        self._report(state, str(error))
-        self._pause(backoff.wait())
+        case.batch = dataclasses.replace(batch, attempt=batch.attempt + 1)
+        case.clean = False
+        return Verdict.FRESH

@@ -120,6 +120,19 @@ class Window:
             generation.remove()
         self._dropped.clear()
 
+    def sync(self) -> None:
+        """Have every id on disk (durability "disk": before the entry that commits them).
+
+        Raises:
+            DataDirError: the disk does not take them.
+        """
+        self._young.sync()
+
+    @property
+    def capacity(self) -> int:
+        """Ids a generation holds: so many are remembered at least."""
+        return self._capacity
+
     @property
     def ids(self) -> int:
         """Ids held."""
@@ -183,13 +196,16 @@ class _Generation:
     def load(cls, path: Path, count: int | None) -> _Generation:
         with path.open("r+b") as file:
             raw = file.read(HEADER.size + 4)
-            if len(raw) < HEADER.size + 4 or zlib.crc32(raw[: HEADER.size]) != _crc_of(raw):
-                raise DataDirError(f"{path} is damaged", "remove it; repeats of its time are then not known")
+            hint = "remove it; repeats of its time are then not known"
+            if len(raw) < HEADER.size + 4 or raw[:8] != MAGIC:
+                raise DataDirError(f"{path} is not a window of event ids", hint)
             _, version, capacity, number, begun_ms = HEADER.unpack_from(raw)
             if version > VERSION:
                 raise DataDirError(
                     f"{path} is of format {version}, this program knows {VERSION}", "start the version that wrote it"
                 )
+            if zlib.crc32(raw[: HEADER.size]) != _crc_of(raw):
+                raise DataDirError(f"{path} is damaged", hint)
             mapped = mmap.mmap(file.fileno(), HEADER_SIZE + capacity * ID_SIZE)
         generation = cls(path, mapped, number, capacity, begun_ms)
         if count is None:
@@ -202,6 +218,16 @@ class _Generation:
     def seal(self) -> None:
         """Another generation follows: write down how many ids count in this one."""
         self._map[_COUNT] = (self.count + 1).to_bytes(4, "little")
+
+    def sync(self) -> None:
+        """See ``Window.sync``. By the file, since flushing the map would hold the GIL."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+        except OSError as error:
+            raise DataDirError(f"{self.path} cannot be synced: {error.strerror}") from error
+        finally:
+            os.close(fd)
 
     def has(self, key: bytes) -> bool:
         slots, mask, mapped = self._slots, self._mask, self._map

@@ -126,7 +126,7 @@ class SinkOptions:
 
 
 class Sink(Protocol):
-    """One store. All methods belong to one thread but ``query``, which any other may call."""
+    """One store. All methods belong to one thread but ``query`` and ``identity``, which any other may call."""
 
     @property
     def identity(self) -> str:
@@ -172,6 +172,13 @@ class Sink(Protocol):
 
     def present(self, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
         """Those of the (site, event id of 16 bytes) that are there.
+
+        Raises:
+            StoreAway: cannot be asked now.
+        """
+
+    def table_fault(self) -> str:
+        """How the table of events differs from the schema, in words; "" when it does not.
 
         Raises:
             StoreAway: cannot be asked now.

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trackflowd.errors import QueryError, SinkError, StoreAway, StoreReject
+from trackflowd.event import FIELDS
 from trackflowd.sink import migrations, native_block, outcome, readonly
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits, SinkOptions
 from trackflowd.sink.engine import Engine, engine
@@ -117,6 +118,15 @@ class ClickHouseSink:
             for start in range(0, len(ids), _IDS_AT_ONCE):
                 found |= _present(asker, ids[start : start + _IDS_AT_ONCE])
         return found
+
+    def table_fault(self) -> str:
+        """See ``base.Sink``."""
+        with self._asking() as asker:
+            raw = asker.raw_query(
+                "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'events'",
+                fmt="TabSeparatedRaw",
+            )
+        return _difference(dict(line.split("\t", 1) for line in raw.decode().splitlines()))
 
     def query(self, sql: str, fmt: Format, limits: QueryLimits, params: Params | None = None) -> bytes:
         """See ``base.Sink``."""
@@ -294,6 +304,19 @@ class Readers:
                 """
             self._functions = frozenset(client.raw_query(sql, fmt="TabSeparated").decode().split())
         return self._functions
+
+
+def _difference(found: Mapping[str, str]) -> str:
+    """How a table's columns (name: type) differ from the schema's; others of somebody's own do no harm."""
+    if not found:
+        return "table events is missing"
+    for field in FIELDS:
+        kind = found.get(field.name)
+        if kind is None:
+            return f"column {field.name} is missing"
+        if kind != field.clickhouse:
+            return f"column {field.name} is {kind}, {field.clickhouse} is expected"
+    return ""
 
 
 def _present(asker: Client, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:

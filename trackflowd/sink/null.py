@@ -49,6 +49,10 @@ class NullSink:
         """None: event ids are not kept."""
         return set()
 
+    def table_fault(self) -> str:
+        """There is no table."""
+        return ""
+
     def query(self, sql: str, fmt: Format, limits: QueryLimits, params: Params | None = None) -> bytes:
         """Refused: there are no rows.
 

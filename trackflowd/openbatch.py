@@ -1,0 +1,86 @@
+"""A batch that is not settled, and trouble with the store: what the ``lander`` keeps in mind of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from trackflowd.batch import ColumnMap
+from trackflowd.cuts import Cut
+from trackflowd.errors import StoreDoubt, StoreReject
+from trackflowd.ring.layout import Record
+from trackflowd.settle import Backoff, Case
+from trackflowd.spool import Room
+
+
+@dataclass(slots=True, eq=False)
+class Open:
+    """A batch that is not settled.
+
+    Args:
+        cut: as the journal has it.
+        doubt: it may have been sent before.
+        rows, columns: in memory, or None: to be read again.
+        family: rows of the batch it was first cut into; 0: not known yet.
+        since: how many batches had landed when its family was first refused; None: it was not.
+
+    Attributes:
+        due: not to be sent before (monotonic, s).
+        words: why it waits, for status; "" when it only waits its turn.
+        case: what is known of its way to the store; None before its first turn.
+        began: when it was first sent (monotonic, s).
+    """
+
+    cut: Cut
+    doubt: bool
+    rows: Sequence[Record] | None = None
+    columns: ColumnMap | None = None
+    family: int = 0
+    since: int | None = None
+    due: float = 0.0
+    words: str = ""
+    case: Case | None = None
+    began: float = 0.0
+
+    def let_go(self) -> None:
+        """Keep its rows on disk only."""
+        self.rows = self.columns = None
+        if self.case is not None:
+            self.case.batch = replace(self.case.batch, columns={})
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What is wrong with the store as a whole.
+
+    Attributes:
+        state: "away", "doubt" or "rejects"; "" when nothing is.
+        text: in words.
+        due: no call to the store before (monotonic, s).
+    """
+
+    state: str = ""
+    text: str = ""
+    due: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def note(self, error: Exception) -> None:
+        """Another failure: wait longer than after the last."""
+        self.state = (
+            "doubt" if isinstance(error, StoreDoubt) else "rejects" if isinstance(error, StoreReject) else "away"
+        )
+        self.text = str(error)
+        self.due = time.monotonic() + self.backoff.wait()
+
+
+def gauges(batches: Sequence[Open], room: Room) -> dict[str, int]:
+    """What status shows of open batches and spool, by counter."""
+    return {
+        "batches_open": len(batches),
+        "rows_open": sum(one.cut.rows for one in batches),
+        "open_since_ms": min((one.cut.at for one in batches), default=0),
+        "spool_segments": room.segments,
+        "spool_bytes": room.used,
+        "spool_free": room.free,
+    }
