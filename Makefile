@@ -33,7 +33,7 @@ format: install ## mend style, rewrite the example file and docs/configuration.m
 	@$(BIN)/python -m trackflowd.config --docs > docs/configuration.md
 
 bench: install ## CPU per request of a worker beside nginx's, and the flusher's per event (ARGS="--pairs 5")
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench cost $(ARGS)
 
 clean: ## remove .venv, caches and ./.data
 	rm -rf .venv .venv.lock .data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

@@ -1,1 +1,1 @@
-"""Measuring TrackFlow: what an event costs, beside what nginx costs, in one run with one generator."""
+"""Measuring TrackFlow from outside: what an event costs, and whether the promise holds under faults."""

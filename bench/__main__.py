@@ -1,10 +1,59 @@
-"""``python -m bench``: see ``--help``."""
+"""``python -m bench``: one program, one noun a measurement."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
-from bench.cost import main
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """One measurement.
+
+    Args:
+        module: has ``main(argv) -> int``; imported when it is asked for, since each needs other things.
+        about: one line.
+        example: what to type, after ``python -m bench``.
+    """
+
+    module: str
+    about: str
+    example: str
+
+
+NOUNS: Mapping[str, Noun] = {
+    "cost": Noun("bench.cost", "CPU per request of a worker, beside nginx's, in one run", "cost --pairs 5"),
+    "faults": Noun(
+        "bench.faults.cli", "kill, stop and starve a daemon under load; count what is lost", "faults --seconds 60"
+    ),
+}
+
+
+def usage() -> str:
+    """What ``--help`` says."""
+    lines = ["usage: python -m bench NOUN [options]", "", "Measurements of TrackFlow. NOUN is one of:", ""]
+    lines += [f"  {name:10}{noun.about}" for name, noun in NOUNS.items()]
+    lines += ["", "python -m bench NOUN --help has the options of each. Examples:", ""]
+    lines += [f"  python -m bench {noun.example}" for noun in NOUNS.values()]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of ``python -m bench``; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if not words or words[0] not in NOUNS:
+        problem = f"there is no {words[0]!r}" if words else "a noun is needed"
+        print(f"bench: {problem}\n\n{usage()}", file=sys.stderr)
+        return 2
+    found = importlib.import_module(NOUNS[words[0]].module)
+    return cast("Callable[[Sequence[str]], int]", found.main)(words[1:])
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,12 +106,12 @@ class Turn:
     flusher_us: float = 0.0
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry of ``python -m bench``."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of ``python -m bench cost``."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench",
+        prog="python -m bench cost",
         description="CPU per request of a worker, beside nginx's, in one run.",
-        epilog="example: python -m bench --pairs 5 --seconds 5 --json",
+        epilog="example: python -m bench cost --pairs 5 --seconds 5 --json",
     )
     parser.add_argument("--pairs", type=int, default=3, help="turns of each server (default 3)")
     parser.add_argument("--seconds", type=int, default=5, help="length of a turn (default 5)")
