@@ -212,11 +212,10 @@ def _fill_at_start(stage: Stage) -> None:
     try:
         stage.daemon.launch()
         stage.pause(stage.lasts)
-        stage.daemon.mend()
     finally:
         stage.disk.free()
+        stage.daemon.mend()
         stage.daemon.may_fail = False
-        stage.relaunch()
 
 
 # ---------------------------------------------------------------------------- store

@@ -13,6 +13,12 @@ from bench.faults.traffic import Tally
 #: Seconds after the last fault within which a fresh event must be stored (I5).
 FRESH_WITHIN = 10.0
 
+#: Totals that are added up over the daemon's lives; restarts are those of its children.
+TOTALS = (
+    "batches_confirmed", "batches_retried", "batches_doubted", "duplicates", "records_quarantined", "ring_full",
+    "restarts",
+)  # fmt: skip
+
 
 @dataclass
 class Times:
@@ -105,7 +111,7 @@ class Result:
     unexpected: list[str] = field(default_factory=list)
     account: Account = field(default_factory=Account)
     tally: Tally = field(default_factory=Tally)
-    totals: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOTALS, 0))
     peak_rss: dict[str, int] = field(default_factory=dict)
     peak_fds: dict[str, int] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)

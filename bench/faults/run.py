@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import shutil
@@ -23,11 +24,11 @@ from bench.faults.events import Events
 from bench.faults.kinds import KINDS, Kind, Stage
 from bench.faults.oracle import Oracle
 from bench.faults.proxy import Proxy
-from bench.faults.result import Account, Options, Result, broken
+from bench.faults.result import TOTALS, Account, Options, Result, broken
 from bench.faults.schedule import GAP, Shot, plan
 from bench.faults.store import StoreProcess
 from bench.faults.traffic import Plan
-from bench.faults.watch import TOTALS, Recovery, Watcher
+from bench.faults.watch import Recovery, Watcher
 from trackflowd.errors import TrackflowError
 
 #: Seconds waited after the faults: for a fresh event to be stored (longer than is right, to say how long it takes),
@@ -35,6 +36,8 @@ from trackflowd.errors import TrackflowError
 FRESH_PATIENCE, SETTLE_WITHIN, FLUSH_WITHIN = 60.0, 60.0, 120.0
 #: Fresh events and repeats of the last life, whose counters must add up (I8).
 BURST, REPEATS = 300, 50
+#: Most bytes of a unix socket's path (sun_path of unix(7), less its end).
+MAX_SOCKET = 107
 #: How often a question to the store is asked before its error counts, and the wait in between, s.
 _TRIES, _AGAIN = 5, 1.0
 
@@ -109,6 +112,8 @@ class Run:
         disk, no_disk = self._mount(stack)
         url, proxy, no_proxy, store = self._store(stack)
         data_dir = (disk.path if disk else self._work) / "data"
+        if len(os.fsencode(data_dir / "control.sock")) > MAX_SOCKET:
+            raise Usage(f"{self._work} is too long a path for a socket in it; give a shorter --keep or $TMPDIR")
         if disk:
             stack.callback(self._copy_out, data_dir)
         sets = {"store.url": url, **options.sets}
@@ -245,7 +250,7 @@ class Run:
         result = self.result
         result.tally = client.tally
         result.recovery, result.overtaken = recovery.times, recovery.overtaken
-        result.totals = {name: watcher.total(name) for name in (*TOTALS, "restarts")}
+        result.totals = {name: watcher.total(name) for name in TOTALS}
         result.peak_rss, result.peak_fds = dict(watcher.peak_rss), dict(watcher.peak_fds)
         result.lives, result.unexpected = stage.daemon.lives, stage.daemon.unexpected
         result.spoilt = stage.proxy.spoilt if stage.proxy is not None else Counter()

@@ -11,14 +11,11 @@ from typing import Any
 from bench.faults.client import Client, TrafficFailed
 from bench.faults.daemon import Daemon
 from bench.faults.events import Events
-from bench.faults.result import Times
+from bench.faults.result import TOTALS, Times
 from trackflowd.errors import TrackflowError
 
 #: Seconds between two looks at status, and between two looks for a probe.
 LOOK_EVERY, PROBE_EVERY = 0.5, 0.05
-
-#: Totals that are added up over the daemon's lives.
-TOTALS = ("batches_confirmed", "batches_retried", "batches_doubted", "duplicates", "records_quarantined", "ring_full")
 
 
 class Watcher(threading.Thread):
