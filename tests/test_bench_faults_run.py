@@ -79,6 +79,11 @@ def test_a_store_that_does_not_start_is_code_1_with_its_words_kept(short_path: P
     assert code == 1 and "the store ended with code 1" in text
 
 
+def test_a_run_in_which_nothing_could_strike_is_wrong_usage() -> None:
+    code, _, text = run("--faults", "store-error,kill-store")
+    assert code == 2 and "embedded" in text
+
+
 def test_a_path_too_long_for_a_socket_is_wrong_usage(tmp_path: Path) -> None:
     code, _, text = run("--keep", str(tmp_path / ("x" * 100)))
     assert code == 2 and "shorter --keep" in text

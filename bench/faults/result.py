@@ -135,7 +135,10 @@ def broken(result: Result) -> list[str]:
         (not result.flushed, "I5: the rings were not empty after the faults"),
         (not result.account.holds, f"I8: counters do not add up: {pairs(asdict(result.account))}"),
     ]
-    return [text for is_so, text in wrong if is_so] + [f"the daemon {text}" for text in result.unexpected]
+    return [text for is_so, text in wrong if is_so] + [
+        f"the daemon {text}" + (f" ({times} times)" if times > 1 else "")
+        for text, times in Counter(result.unexpected).items()
+    ]
 
 
 def seconds(value: float | None, never: str = "never") -> str:

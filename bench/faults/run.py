@@ -121,6 +121,8 @@ class Run:
         stack.callback(daemon.kill)
         stage = Stage(daemon, random.Random(0), 0.0, disk, no_disk, proxy, no_proxy, store)
         self.result.skipped = {name: why for name in options.kinds if (why := KINDS[name].needs(stage))}
+        if len(self.result.skipped) == len(options.kinds):
+            raise Usage("none of the faults can strike here: " + "; ".join(sorted(set(self.result.skipped.values()))))
         daemon.launch()
         daemon.await_ready()
         if count := oracle.foreign(daemon.query):
@@ -187,6 +189,8 @@ class Run:
             recovery.fault_ends(shot.kind)
             ended = time.monotonic()
             self._progress.phase = "between two faults"
+        if not self.result.injected:  # too short a run: even so a fresh event has to come through
+            recovery.fault_ends("no fault")
         self._wait(stage, client, began, began + options.seconds)
 
     def _wait(self, stage: Stage, client: Client, began: float, until: float) -> None:

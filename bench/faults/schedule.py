@@ -14,7 +14,7 @@ from dataclasses import dataclass
 #: Seconds of traffic before the first fault, and without faults at the end.
 WARM_UP, COOL_DOWN = 2.0, 1.0
 #: Seconds between the end of a fault and the next: long enough that most recoveries are seen whole.
-GAP = (1.0, 2.5)
+GAP = (1.5, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
