@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "proc",
             "shared",
             "state",
+            "tasks",
             "datadir",
             "sink",
             "sink.*",
@@ -69,7 +70,9 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "offices",
-        ("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control", "admin"),
+        (
+            *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control", "admin"),
+        ),
     ),
     ("supervisor", ("supervisor",)),
     ("faces", ("cli", "cli_*", "console")),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from pathlib import Path
@@ -9,8 +10,9 @@ import msgpack
 import pytest
 
 from trackflowd.errors import DataDirError
-from trackflowd.state import DAY_MS, SCHEMA, State
+from trackflowd.state import DAY_MS, MIGRATIONS, SCHEMA, State
 
+GOLDEN = Path(__file__).parent / "golden"
 NOON = 20_000 * DAY_MS + DAY_MS // 2  # of day 20,000
 
 
@@ -140,3 +142,44 @@ def test_a_damaged_database_says_what_to_do(directory: Path) -> None:
     (directory / "state.sqlite").write_bytes(b"not a database, by far" * 100)
     with pytest.raises(DataDirError, match="move the file aside"):
         State(directory)
+
+
+def test_a_database_of_schema_1_is_brought_up_to_date_and_keeps_what_it_holds(directory: Path) -> None:
+    """The golden file was written by the version that had schema 1; its salts and generation were chosen."""
+    shutil.copy(GOLDEN / "state-1.sqlite", directory / "state.sqlite")
+    state = State(directory)
+    assert [(salt.day, salt.salt) for salt in state.salts()] == [(20_000 + i, bytes([i + 1]) * 32) for i in range(3)]
+    assert state.publish() == 3
+    assert state.execute("SELECT count(*) FROM tasks") == [(0,)]
+    assert state.execute("PRAGMA user_version") == [(SCHEMA,)]
+    state.close()
+    assert State(directory).execute("SELECT count(*) FROM tasks") == [(0,)]
+
+
+def test_a_step_of_the_schema_that_fails_leaves_the_file_as_it_was(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(GOLDEN / "state-1.sqlite", directory / "state.sqlite")
+    monkeypatch.setattr("trackflowd.state.MIGRATIONS", (MIGRATIONS[0], "CREATE TABLE half (x); CREATE TABLE half (x);"))
+    with pytest.raises(DataDirError, match="half"):
+        State(directory)
+    monkeypatch.undo()
+    state = State(directory)
+    assert days(state) == [20_000, 20_001, 20_002]
+    assert state.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'") == [(0,)]
+
+
+def test_an_old_and_a_fresh_database_end_with_the_same_tables(directory: Path, tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "state-1.sqlite", directory / "state.sqlite")
+    (tmp_path / "other").mkdir()
+    sql = "SELECT name, sql FROM sqlite_schema ORDER BY name"
+    assert State(directory).execute(sql) == State(tmp_path / "other").execute(sql)
+
+
+def test_a_statement_the_disk_refuses_is_told_and_changes_nothing(directory: Path) -> None:
+    state = State(directory)
+    state.rotate(NOON)
+    state.execute("PRAGMA max_page_count = 1")  # SQLite's own way to a full disk; never below what is used
+    with pytest.raises(DataDirError, match="full"):
+        state.execute("INSERT INTO salts VALUES (1, zeroblob(100000))")
+    assert days(state) == [20_000, 20_001, 20_002]

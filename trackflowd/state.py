@@ -11,6 +11,9 @@ Salts: one a day (UTC), random, made two days ahead, destroyed 48 h after their 
 its salt a visitor hash can no longer be checked against an address. ``secure_delete`` overwrites a
 destroyed salt in the database, and the journal mode is DELETE, not WAL, which would keep a copy
 until its next checkpoint. Neither file belongs in a backup.
+
+The database also holds the long jobs, one row each; ``tasks`` reads and writes those through
+``execute``. Its schema is ``MIGRATIONS``: numbered, forward only, each step in one transaction.
 """
 
 from __future__ import annotations
@@ -22,12 +25,11 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgpack
 
 from trackflowd.errors import DataDirError
-
-SCHEMA = 1
 
 DAY_MS = 86_400_000
 #: Days a salt is made before its own.
@@ -36,10 +38,37 @@ AHEAD_DAYS = 2
 KEEP_MS = 2 * DAY_MS
 SALT_BYTES = 32
 
-_TABLES = """
+#: How the schema came about: step n makes version n out of version n - 1. What is on disks already is
+#: never edited, only followed by another step.
+MIGRATIONS = (
+    """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE salts (day INTEGER PRIMARY KEY, salt BLOB NOT NULL) STRICT;
-"""
+""",
+    # args to result are JSON; *_ms are ms since 1970 UTC; cancel: 1 once it was asked to end.
+    """
+CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    args TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'failed', 'cancelled', 'interrupted')),
+    cancel INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    started_ms INTEGER,
+    ended_ms INTEGER,
+    progress TEXT NOT NULL,
+    checkpoint TEXT NOT NULL,
+    history TEXT NOT NULL,
+    result TEXT NOT NULL,
+    error TEXT NOT NULL,
+    hint TEXT NOT NULL
+) STRICT;
+""",
+)
+SCHEMA = len(MIGRATIONS)
+
+#: What a person loses who moves the file aside.
+_LOST = "today's visitors are then counted anew, and the list of long jobs is lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +119,11 @@ class State:
             self._db = sqlite3.connect(self._path, isolation_level=None)
             self._db.execute("PRAGMA secure_delete = ON")
             self._db.execute("PRAGMA journal_mode = DELETE")
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()  # a step that failed is rolled back
+                raise
         except (sqlite3.Error, OSError) as error:
             raise self._trouble(error) from error
 
@@ -99,10 +132,21 @@ class State:
         if version > SCHEMA:
             raise DataDirError(
                 f"{self._path} was made by a later trackflowd (schema {version}, this one knows {SCHEMA})",
-                "run that version, or move the file aside: today's visitors are then counted anew",
+                f"run that version, or move the file aside: {_LOST}",
             )
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT")
+        for number, step in enumerate(MIGRATIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN; {step} PRAGMA user_version = {number}; COMMIT")
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, committed and on the disk when this returns; its rows.
+
+        Raises:
+            DataDirError: the disk refuses or the file is damaged; then nothing was changed.
+        """
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._trouble(error) from error
 
     def rotate(self, now_ms: int) -> bool:
         """Make salts that are due, destroy those that are over; True if there was anything to do.
@@ -167,7 +211,7 @@ class State:
     def _trouble(self, error: Exception) -> DataDirError:
         hint = ""
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            hint = "move the file aside: it holds only salts, and today's visitors are then counted anew"
+            hint = f"move the file aside: {_LOST}"
         return DataDirError(f"{self._path}: {error}", hint)
 
     def close(self) -> None:
