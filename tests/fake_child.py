@@ -6,13 +6,16 @@ answers each connection with its pid; a query's text is an order to the flusher.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+from tests.fake_replay import Replay
 from trackflowd import proc
 from trackflowd.proto.control import Decoder, encode
 from trackflowd.shared import Page, Slot, State
@@ -25,7 +28,9 @@ class Child:
         self.channel = socket.socket(fileno=int(args["channel"]))
         proc.become(f"trackflowd: fake {role}", self.channel.fileno())
         with os.fdopen(int(args["config-json"])) as file:
-            assert file.read().startswith("{")
+            cfg = json.load(file)
+        self.replay = Replay(Path(cfg.get("daemon", {}).get("data_dir", "")))
+        self.waiting: list[dict[str, Any]] = []
         self.page = Page.attach(int(args["page"]))
         self.index = int(args.get("slot", 0))
         self.slot: Slot = self.page.slot("worker" if role == "worker" else "flusher", self.index)
@@ -64,6 +69,8 @@ class Child:
         self.draining = True
 
     def serve(self) -> None:
+        if self.waiting and not self.replay.holds(self.waiting[0]["args"]["batch"]):
+            self.do_batch(self.waiting.pop(0))
         for number, listener in enumerate(self.listeners):
             if self.page.owners[number] != self.index:
                 continue
@@ -87,11 +94,24 @@ class Child:
             self.ordered(message["id"], args["sql"])
         elif name == "status":
             self.say(type="reply", id=message["id"], ok=True, value={"sink": {"text": "as told"}})
+        elif name == "replay_plan":
+            self.say(type="reply", id=message["id"], ok=True, value=self.replay.plan())
+        elif name == "replay_batch":
+            self.replay.note(args["batch"])
+            self.waiting.append(message)
         elif name in ("stats", "flush"):
             self.say(type="reply", id=message["id"], ok=True, value=args)
         else:
             error = {"code": "unknown_command", "text": name, "hint": ""}
             self.say(type="reply", id=message["id"], ok=False, error=error)
+
+    def do_batch(self, message: dict[str, Any]) -> None:
+        value = self.replay.batch(**message["args"])
+        if "error" in value:
+            code, text = value["error"]
+            self.say(type="reply", id=message["id"], ok=False, error={"code": code, "text": text, "hint": ""})
+        else:
+            self.say(type="reply", id=message["id"], ok=True, value=value)
 
     def ordered(self, number: int, order: str) -> None:
         word, _, rest = order.partition(" ")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,15 @@ def play(
             code = await asyncio.wait_for(running.over, PATIENCE)
         return code
 
+    with with_fakes():
+        return asyncio.run(whole())
+
+
+@contextmanager
+def with_fakes() -> Iterator[None]:
+    """Whatever supervisor is started meanwhile has fake children."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(FAKE.parent.parent))
         patch.setitem(children.COMMANDS, "worker", [sys.executable, str(FAKE), "worker", "--slot", "{slot}"])
         patch.setitem(children.COMMANDS, "flusher", [sys.executable, str(FAKE), "flusher"])
-        return asyncio.run(whole())
+        yield

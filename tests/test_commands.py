@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -106,5 +107,31 @@ def test_it_ends_when_told_to(tmp_path: Path, name: str) -> None:
         await running.ready()
         await running.commands.handlers()[name]()
         assert await running.over == 0
+
+    play(tmp_path, story)
+
+
+def test_a_replay_is_a_task_that_is_listed_shown_and_ended(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        before = time.time_ns() // 1_000_000
+        task = await running.commands.replay(600, True)
+        assert task["args"]["dry_run"] is True
+        assert 0 <= task["args"]["since_ms"] - (before - 600_000) < 60_000
+        await running.until(lambda: running.supervisor.runner.one(1)["state"] == "done")
+        assert [each["id"] for each in await running.commands.tasks()] == [1]
+        assert (await running.commands.task(1))["history"]
+        for act in (running.commands.task_cancel, running.commands.task_resume):
+            with pytest.raises(ControlError, match="task 1"):
+                await act(1)
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("since", [0, -1, 1e12, float("nan"), float("inf")])
+def test_a_replay_needs_a_span_of_time(tmp_path: Path, since: float) -> None:
+    async def story(running: Running) -> None:
+        with pytest.raises(ControlError, match="since must be"):
+            await running.commands.replay(since, False)
 
     play(tmp_path, story)

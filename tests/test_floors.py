@@ -72,6 +72,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "offices",
         (
             *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control", "admin"),
+            *("job", "taskrunner", "taskkinds", "task_replay"),
         ),
     ),
     ("supervisor", ("supervisor",)),
@@ -127,6 +128,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "cuts": "words of the journal; tests/test_journal.py",
     "openbatch": "a part of the lander; tests/test_lander.py",
     "sources": "a part of the lander; tests/test_lander.py",
+    "taskkinds": "the registry; tests/test_taskrunner.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",
 }
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import __version__, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd.errors import ControlError, QueryError, TrackflowError
-from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL
+from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL, BadRequest
 from trackflowd.sink.base import masked
 
 if TYPE_CHECKING:
@@ -120,6 +120,33 @@ class Commands:
             reason = self._daemon.health.reason
             raise _not_stored(left, waited, reason)
         return {"stored": not left, "left": left, "seconds": round(waited, 3)}
+
+    async def replay(self, since: float, dry_run: bool) -> dict[str, Any]:
+        """Start to send again what the store has lost; the task.
+
+        Raises:
+            ControlError: since is no span of time, or too many tasks wait.
+        """
+        now = time.time()
+        if not 0 < since <= now:
+            raise BadRequest("bad_arguments", "replay: since must be above 0 seconds and no more than since 1970")
+        return self._daemon.runner.add("replay", {"since_ms": int((now - since) * 1000), "dry_run": dry_run})
+
+    async def tasks(self) -> Sequence[dict[str, Any]]:
+        """The long jobs, newest first."""
+        return self._daemon.runner.all()
+
+    async def task(self, id: float) -> dict[str, Any]:
+        """One of them."""
+        return self._daemon.runner.one(int(id))
+
+    async def task_cancel(self, id: float) -> dict[str, Any]:
+        """Have one end; the task."""
+        return self._daemon.runner.cancel(int(id))
+
+    async def task_resume(self, id: float) -> dict[str, Any]:
+        """Have one go on; the task."""
+        return self._daemon.runner.resume(int(id))
 
     async def drain(self) -> None:
         """Stop as SIGTERM does."""

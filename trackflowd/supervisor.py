@@ -4,8 +4,8 @@
 
     start     data dir locked → state, salts, snapshot → listeners → control, admin → children
     serving   each tick: children looked at, listeners dealt, health judged; signals only queue
-    drain     readiness says "stopping" → workers answer what is in flight and end → nobody listens any
-              more → the flusher stores what the rings hold and ends → exit
+    drain     readiness says "stopping", long jobs rest → workers answer what is in flight and end → nobody
+              listens any more → the flusher stores what the rings hold and ends → exit
 
 A drain lasts at most ``daemon.drain_timeout``; a second signal gives it ``HURRY`` seconds more. What
 is still running then is killed, which loses nothing: every answered event is in a ring, and the next
@@ -40,6 +40,9 @@ from trackflowd.ringview import RingFill
 from trackflowd.state import State
 from trackflowd.statusview import Health
 from trackflowd.tail import Row, Tail, Watcher
+from trackflowd.taskkinds import KINDS
+from trackflowd.taskrunner import Runner
+from trackflowd.tasks import Table
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,7 @@ class Supervisor:
             self.state = State(self.data_dir.path)
             self.listeners = self._listen()
             self.crew = Crew(cfg, self.listeners, self._received)
+            self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
             self.control = Control(cfg.control.socket, Commands(self).handlers(), self.tail)
             self.admin = Admin(cfg.admin.listen, {"/healthz": self._healthz, "/readyz": self._readyz})
         except BaseException:
@@ -137,6 +141,7 @@ class Supervisor:
             if self.cfg.admin.listen:
                 await self.admin.start()
             self._refresh_salts(True)
+            self.runner.start()
             log.info(
                 "trackflowd %s starts: %s in %s", __version__, ", ".join(self.listeners.addresses), self.data_dir.path
             )
@@ -178,6 +183,7 @@ class Supervisor:
             return
         log.info("%s: draining, for at most %g s", why, self.cfg.daemon.drain_timeout)
         self.stage = Stage.WORKERS
+        self.runner.stop()
         now = time.monotonic()
         self._deadline = now + self.cfg.daemon.drain_timeout
         self._workers_deadline = now + self.cfg.daemon.drain_timeout * WORKERS_SHARE
@@ -296,6 +302,7 @@ class Supervisor:
         return LEFT_IN_RINGS
 
     def _close(self) -> None:
+        self.runner.stop()
         self.control.close()
         self.admin.close()
         self.listeners.close()

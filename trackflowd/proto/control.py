@@ -26,7 +26,7 @@ A channel between supervisor and child carries the same frames with a ``type`` i
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +123,7 @@ class Arg:
 
     Args:
         name: its key in ``args``.
-        kind: ``text``, ``number`` or ``map``.
+        kind: ``text``, ``number``, ``flag`` or ``map``.
         help: one line.
         default: used where it is not given; ``...``: it must be given.
     """
@@ -152,6 +152,8 @@ class Command:
     acting: bool = False
     streams: bool = False
 
+
+_TASK_ID = Arg("id", "number", "number of the task; `tasks` lists them")
 
 _COMMANDS = (
     Command("version", "versions of the daemon and of this protocol"),
@@ -193,13 +195,31 @@ _COMMANDS = (
         (Arg("wait", "number", "seconds to wait until it is stored; 0: do not wait", 10),),
         acting=True,
     ),
+    Command(
+        "replay",
+        "send again what the store has lost, as far back as the rings reach: starts a task, answers it",
+        (
+            Arg("since", "number", "seconds back from now"),
+            Arg("dry_run", "flag", "only look, change nothing", False),
+        ),
+        acting=True,
+    ),
+    Command("tasks", "the long jobs, newest first"),
+    Command("task", "one long job, with its history", (_TASK_ID,)),
+    Command("task_cancel", "have a long job end after its present step", (_TASK_ID,), acting=True),
+    Command("task_resume", "have an ended long job go on where it was", (_TASK_ID,), acting=True),
     Command("drain", "stop as SIGTERM does: answer what is in flight, store everything, end", acting=True),
     Command("stop", "stop in about a second; what is not stored stays in the rings", acting=True),
 )
 
 COMMANDS: Mapping[str, Command] = {command.name: command for command in _COMMANDS}
 
-_KINDS: Mapping[str, tuple[type, ...]] = {"text": (str,), "number": (int, float), "map": (dict, type(None))}
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "text": (str,),
+    "number": (int, float),
+    "flag": (bool,),
+    "map": (dict, type(None)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,25 +263,38 @@ def read_request(message: Mapping[str, Any]) -> Request:
     command = COMMANDS.get(name) if isinstance(name, str) else None
     if command is None:
         raise BadRequest("unknown_command", f"there is no command {name!r}", "commands: " + ", ".join(COMMANDS))
-    given = message.get("args") or {}
+    return Request(number, command, read_args(command.name, command.args, message.get("args") or {}))
+
+
+def read_args(owner: str, args: Sequence[Arg], given: Any) -> dict[str, Any]:
+    """Arguments by name, every one present and of its kind.
+
+    Args:
+        owner: whose arguments, for messages.
+        args: the ones there are.
+        given: what came from outside.
+
+    Raises:
+        BadRequest: ``bad_arguments``.
+    """
     if not isinstance(given, dict):
-        raise BadRequest("bad_arguments", f"{command.name}: args must be a map")
-    names = [arg.name for arg in command.args]
+        raise BadRequest("bad_arguments", f"{owner}: args must be a map")
+    names = [arg.name for arg in args]
     if strange := sorted(set(given) - set(names), key=str):
         raise BadRequest(
             "bad_arguments",
-            f"{command.name} takes no argument {strange[0]!r}",
+            f"{owner} takes no argument {strange[0]!r}",
             f"it takes {', '.join(names)}" if names else "it takes none",
         )
-    return Request(number, command, {arg.name: _value(command, arg, given) for arg in command.args})
+    return {arg.name: _value(owner, arg, given) for arg in args}
 
 
-def _value(command: Command, arg: Arg, given: Mapping[str, Any]) -> Any:
+def _value(owner: str, arg: Arg, given: Mapping[str, Any]) -> Any:
     value = given.get(arg.name, arg.default)
     if value is ...:
-        raise BadRequest("bad_arguments", f"{command.name} needs the argument {arg.name}", arg.help)
-    if isinstance(value, bool) or not isinstance(value, _KINDS[arg.kind]):
-        raise BadRequest("bad_arguments", f"{command.name}: {arg.name} must be a {arg.kind}", arg.help)
+        raise BadRequest("bad_arguments", f"{owner} needs the argument {arg.name}", arg.help)
+    if isinstance(value, bool) != (arg.kind == "flag") or not isinstance(value, _KINDS[arg.kind]):
+        raise BadRequest("bad_arguments", f"{owner}: {arg.name} must be a {arg.kind}", arg.help)
     return value
 
 

@@ -1,0 +1,10 @@
+"""Every kind of long job there is. A new kind is a module with its body and one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trackflowd.job import Kind
+from trackflowd.task_replay import REPLAY
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (REPLAY,)}
