@@ -11,7 +11,7 @@ from typing import Any
 
 from trackflowd.proto.control import Decoder, encode, failed, hello, ok
 
-#: Value of a call by its name; an Exception's text is answered as an error of that code.
+#: Value of a call by its name: a (code, text, hint) is answered as an error, a function is called for one.
 Answers = Mapping[str, Any]
 
 
@@ -23,7 +23,7 @@ def stage(
 
     Args:
         directory: stands for its data directory.
-        answers: see there; (code, text, hint) is answered as an error.
+        answers: see there.
         events: what a stream gives before the daemon goes away.
 
     Yields:
@@ -64,6 +64,8 @@ def _serve(
 
 def _answer(message: Mapping[str, Any], answers: Answers) -> bytes:
     value = answers.get(message["name"])
+    if callable(value):
+        value = value()
     if isinstance(value, tuple):
         return encode(failed(message["id"], *value))
     return encode(ok(message["id"], value))

@@ -6,7 +6,8 @@ Only this module ends the process, with one of these codes:
 code meaning
 ==== =========================================================================
 0    done
-1    an error, told on standard error in one line and, where there is one, a hint
+1    an error, told on standard error in one line and, where there is one, a hint;
+     trackflow replay: not all could be restored, and its summary says why
 2    the command line or the configuration is wrong
 3    trackflow: no daemon answers on the control socket;
      trackflowd run: stopped, and some events wait in the rings for the next start
@@ -23,7 +24,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from trackflowd import cli_ask, cli_run, cli_tools
+from trackflowd import cli_ask, cli_replay, cli_run, cli_tasks, cli_tools
 from trackflowd.cli_parser import Commands, Handler, program_parser
 from trackflowd.cli_text import Style, clean
 from trackflowd.errors import ConfigError, ControlError, TrackflowError
@@ -38,7 +39,7 @@ _DAEMON_CODES = """\
 
 _OPERATOR_CODES = """\
 0    done
-1    error
+1    error; replay: some batches are out of reach
 2    wrong usage or configuration
 3    no daemon answers
 130  Ctrl-C"""
@@ -138,6 +139,8 @@ def _operator_parser() -> argparse.ArgumentParser:
         target.add_argument("--data-dir", metavar="DIR", default=default, help="the daemon's data directory")
     commands = Commands(parser, [shared])
     cli_ask.add_commands(commands)
+    cli_replay.add_commands(commands)
+    cli_tasks.add_commands(commands)
     cli_tools.add_commands(commands)
     return parser
 
