@@ -39,7 +39,7 @@ from trackflowd.batch import Columns
 from trackflowd.calls import Calls
 from trackflowd.cuts import Range
 from trackflowd.cutter import Cutter
-from trackflowd.errors import DataDirError, JournalError, TrackflowError
+from trackflowd.errors import ConfigError, DataDirError, JournalError, TrackflowError
 from trackflowd.feeds import Feeds
 from trackflowd.journal import Journal
 from trackflowd.lander import Lander
@@ -352,17 +352,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(name, type=int, required=True)
     args = parser.parse_args(argv)
     proc.become("trackflowd: flusher", args.channel)
-    with os.fdopen(args.config_json) as file:
-        cfg = configuration.load_dump(file.read())
-    logs.setup(cfg.log.level, cfg.log.format, "flusher")
-    page = Page.attach(args.page)
-    slot = page.slot("flusher")
-    slot.begin()
     try:
+        with os.fdopen(args.config_json) as file:
+            cfg = configuration.load_dump(file.read())
+        logs.setup(cfg.log.level, cfg.log.format, "flusher")
+        page = Page.attach(args.page)
+        slot = page.slot("flusher")
+        slot.begin()
         return _serve(Flusher(cfg, slot, page), slot, socket.socket(fileno=args.channel))
     except TrackflowError as error:
         log.error("%s", error)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
 
 
 def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:

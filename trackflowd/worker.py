@@ -35,7 +35,7 @@ from trackflowd.door import Door, Hall
 from trackflowd.enrich.finish import Finisher, Row, as_dict
 from trackflowd.enrich.geo import Geo
 from trackflowd.enrich.visitor import Salt
-from trackflowd.errors import ControlError, DataDirError, RingDamaged, TrackflowError
+from trackflowd.errors import ConfigError, ControlError, DataDirError, RingDamaged, TrackflowError
 from trackflowd.intake import Intake
 from trackflowd.proto import dialects
 from trackflowd.proto.control import Decoder, encode
@@ -300,15 +300,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", type=lambda text: [int(fd) for fd in text.split(",")], required=True)
     args = parser.parse_args(argv)
     proc.become(f"trackflowd: worker {args.slot}", args.channel)
-    with os.fdopen(args.config_json) as stream:
-        cfg = configuration.load_dump(stream.read())
-    logs.setup(cfg.log.level, cfg.log.format, f"worker {args.slot}")
     try:
+        with os.fdopen(args.config_json) as stream:
+            cfg = configuration.load_dump(stream.read())
+        logs.setup(cfg.log.level, cfg.log.format, f"worker {args.slot}")
         worker = Worker(cfg, args.slot, Page.attach(args.page), args.listen)
         loops.run(worker.run(socket.socket(fileno=args.channel)))
     except TrackflowError as error:
         log.error("%s", error)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
     return 0
 
 
