@@ -30,6 +30,8 @@ __all__ = ["Config", "Option", "dump", "load", "load_dump", "options"]
 
 ENV_PREFIX = "TRACKFLOW_"
 PAGE = 4096  # a ring's size is a multiple of it
+#: Has processes killed at chosen places; only a test launcher understands it.
+FAILPOINTS = "TRACKFLOWD_FAILPOINT"
 MIN_RING = 64 * KIB  # a record may be an eighth of its ring: this one refuses events above 8 KiB, but wraps often
 
 
@@ -121,6 +123,7 @@ def load(path: str | None, sets: Sequence[str], env: Mapping[str, str]) -> Confi
     Raises:
         ConfigError: with one line per mistake: where it is, what is wrong, what would be right.
     """
+    _refuse_failpoints(env)
     reading = _Reading()
     if path is not None:
         _take_file(reading, Path(path))
@@ -149,11 +152,21 @@ def load_dump(text: str) -> Config:
     Raises:
         ConfigError: not written by ``dump`` of this version.
     """
+    _refuse_failpoints(os.environ)
     try:
         values = {f"{name}.{key}": raw for name, keys in json.loads(text).items() for key, raw in keys.items()}
         return _build({key: OPTIONS[key].kind.read(raw) for key, raw in values.items()})
     except (ValueError, KeyError, AttributeError) as error:
         raise ConfigError(f"a configuration not written by this version: {error!r}") from error
+
+
+def _refuse_failpoints(env: Mapping[str, str]) -> None:
+    """A daemon that somebody believes to run with failpoints, and does not, is not started."""
+    if FAILPOINTS in env:
+        raise ConfigError(
+            f"${FAILPOINTS} is set: this daemon has no failpoints",
+            "unset it; to test with failpoints start `python -m tests.daemon run` in a source tree",
+        )
 
 
 def _build(values: Mapping[str, Value]) -> Config:

@@ -51,16 +51,20 @@ class Daemon:
         directory: the test's own; the data dir is ``data`` in it.
         sets: "section.name=value" each, over the harness's own.
         env: added to the environment.
+        module: what is started: ``trackflowd.cli``, or a launcher that takes the same arguments.
 
     Attributes:
         http, admin: "http://host:port" of the listeners, once it is up.
     """
 
-    def __init__(self, directory: Path, *sets: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, *sets: str, env: Mapping[str, str] | None = None, module: str = "trackflowd.cli"
+    ) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
         self.log_path = directory / "daemon.log"
         self.sets = (*_SETS, *sets)
+        self.module = module
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.http = ""
@@ -88,7 +92,7 @@ class Daemon:
 
     def launch(self) -> None:
         """Start the process and wait for nothing."""
-        command = [sys.executable, "-m", "trackflowd.cli", "run", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", self.module, "run", "--data-dir", str(self.data_dir)]
         command += [word for text in self.sets for word in ("--set", text)]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -230,10 +234,15 @@ def until(good: Callable[[], object]) -> None:
         time.sleep(_LOOK)
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended (a zombie that waits for its parent has)."""
+def state(pid: int) -> str:
+    """State of a process as ``ps`` has it: "R", "S", "T" (stopped), "Z"; "" when there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rpartition(")")[2].split()[0] == "Z"
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (a zombie that waits for its parent has)."""
+    return state(pid) in ("", "Z")

@@ -71,16 +71,22 @@ class Sender:
         self._todo: list[list[Request]] = []
         self._attempts: dict[int, int] = {}
 
-    def plan(self, events: int) -> None:
-        """A third alone, a third in arrays of up to 50, a third in pipelines of up to 16."""
-        n = 0
+    def plan(self, events: int, first: int = 0, array: int = 50) -> None:
+        """A third alone, a third in arrays, a third in pipelines of up to 16.
+
+        Args:
+            events: number of the last, plus one.
+            first: number of the first.
+            array: most events of an array.
+        """
+        n = first
         while n < events:
             kind = self._random.choice(("single", "array", "pipeline"))
             if kind == "single":
                 burst: list[Request] = [(n + i,) for i in range(min(20, events - n))]
                 self._todo += [[request] for request in burst]
             elif kind == "array":
-                burst = [tuple(range(n, min(n + self._random.randrange(2, 51), events)))]
+                burst = [tuple(range(n, min(n + self._random.randrange(2, array + 1), events)))]
                 self._todo.append(burst)
             else:
                 burst = [(n + i,) for i in range(min(self._random.randrange(2, 17), events - n))]

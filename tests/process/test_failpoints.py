@@ -1,0 +1,103 @@
+"""Every step from a request to its row, with the process that takes it killed, stopped or refused by the disk there."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import failpoints
+from tests.failpoints import POINTS, Trigger, parse
+from tests.process.harness import ROOT
+from trackflowd import config
+
+REFUSAL = "$TRACKFLOWD_FAILPOINT is set: this daemon has no failpoints"
+
+
+def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A Python module, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_shipped_daemon_refuses_the_variable(command: str, tmp_path: Path) -> None:
+    done = run("trackflowd.cli", command, "--data-dir", str(tmp_path), TRACKFLOWD_FAILPOINT="w1:1:kill")
+    assert done.returncode == 2
+    assert REFUSAL in done.stderr and "unset it" in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("role", ["worker", "flusher"])
+def test_the_shipped_children_refuse_it_too(role: str) -> None:
+    config_fd = os.memfd_create("config")
+    os.write(config_fd, config.dump(config.Config()).encode())
+    os.lseek(config_fd, 0, os.SEEK_SET)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fds = ["--config-json", str(config_fd), "--page", str(config_fd), "--channel", str(theirs.fileno())]
+        done = subprocess.run(
+            [sys.executable, "-m", f"trackflowd.{role}", *fds, *(["--slot=0", "--listen=0"] * (role == "worker"))],
+            env={**os.environ, "TRACKFLOWD_FAILPOINT": ""},
+            pass_fds=[config_fd, theirs.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+        )
+    os.close(config_fd)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert REFUSAL in done.stderr
+
+
+def test_no_other_module_of_the_product_knows_of_failpoints() -> None:
+    """So they can cost nothing on any path: there is no code of theirs to run."""
+    modules = [path for path in (ROOT / "trackflowd").rglob("*.py") if re.search("failpoint", path.read_text(), re.I)]
+    assert [path.name for path in modules] == ["config.py"]
+
+
+def test_the_launcher_says_what_it_does_not_understand(tmp_path: Path) -> None:
+    done = run("tests.daemon", "run", "--data-dir", str(tmp_path), TRACKFLOWD_FAILPOINT="w1:1:kill,w1:x:kill")
+    assert done.returncode == 2
+    assert "'w1:x:kill' is not NAME:N:ACTION; names: w0 w1 w2" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["x1:1:kill", "w1:0:kill", "w1:1:burn", "w1", "w1:-1:kill", "w1:1:kill:"])
+def test_what_makes_no_sense_is_not_taken(text: str) -> None:
+    with pytest.raises(ValueError, match="is not NAME:N:ACTION"):
+        parse(text)
+
+
+def test_a_charge_acts_at_its_reach_and_once_over_all_processes(tmp_path: Path) -> None:
+    charges = parse("f1:2:eio,f1:2:eio,f1:3:eio")
+    acted = []
+    for process in range(4):  # a Trigger each, as every process has
+        trigger = Trigger(charges, tmp_path)
+        for reach in range(1, 5):
+            if trigger.due():
+                acted.append((process, reach))
+    assert acted == [(0, 2), (0, 3), (1, 2)]
+    assert failpoints.fired(tmp_path) == dict.fromkeys(("0-f1", "1-f1", "2-f1"), os.getpid())
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.target], ids=lambda point: point.name)
+def test_a_point_lies_at_a_function_of_the_product(point: failpoints.Point, tmp_path: Path) -> None:
+    made = []
+
+    def look(real: failpoints.Function) -> failpoints.Function:
+        made.append(point.where(real, Trigger([], tmp_path)))
+        return real
+
+    failpoints.replace(point.target, look)
+    assert callable(made[0])
