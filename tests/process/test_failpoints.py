@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
@@ -13,7 +14,9 @@ import pytest
 
 from tests import failpoints
 from tests.failpoints import POINTS, Trigger, parse
-from tests.process.harness import ROOT
+from tests.process.harness import ROOT, Daemon
+from tests.process.judge import flush, judge, settle
+from tests.process.sender import Sender
 from trackflowd import config
 
 REFUSAL = "$TRACKFLOWD_FAILPOINT is set: this daemon has no failpoints"
@@ -101,3 +104,48 @@ def test_a_point_lies_at_a_function_of_the_product(point: failpoints.Point, tmp_
 
     failpoints.replace(point.target, look)
     assert callable(made[0])
+
+
+#: What strikes in one run of a daemon, in whatever order it comes about; every point of the table but w0 is among it.
+RUNS = {
+    "up to the store": "w1:30:kill,w4:5:kill,f1:2:kill,f2:3:kill,f3:1:kill,f4-:1:kill",
+    "from the store to the tail": "w2:10:kill,w5:1:kill,f4:1:kill,f7:1:kill,f5-:1:kill,f5:1:kill,f6:1:kill",
+    "with half a batch in the store": "w3:10:kill,w6:1:kill,f4/2:1:kill,f8-:1:kill,f8:1:kill,f4/2:1:kill,f9:1:kill",
+    "stopped, and refused by the disk": "w3:10:stop,f4:1:stop,w2:20:eio,w3:30:eio,f2:4:eio,f4:2:eio",
+}
+#: Events a round; all rounds together send several laps of the two rings of 64 KiB, which hold about 230 each.
+ROUND = 120
+#: Rounds after which what has not struck will not.
+ROUNDS = 40
+
+
+def test_every_point_is_struck_by_a_kill() -> None:
+    struck = {charge.point for run in RUNS.values() for charge in parse(run) if charge.action == "kill"}
+    assert struck == {point.name for point in POINTS if point.target}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_was_answered_is_stored_once_whatever_strikes(name: str, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    charges = {charge.mark for charge in parse(RUNS[name])}
+    env = {failpoints.VARIABLE: RUNS[name], failpoints.MARKS: str(marks)}
+    sets = ("store.url=chdb:", "ring.size=64KiB", "batch.max_age=0.05", "daemon.stall_after=2")
+    with Daemon(tmp_path, *sets, env=env, module="tests.daemon") as daemon:
+        host, _, port = daemon.http.removeprefix("http://").rpartition(":")
+        sender = Sender(host, int(port), seed=1, connections=8)
+        sent = 0
+        while sent < ROUNDS * ROUND:
+            over = failpoints.fired(marks).keys() == charges
+            sender.plan(sent + ROUND, first=sent, array=30)
+            sent += ROUND
+            asyncio.run(sender.run())
+            flush(daemon)
+            if over:
+                break  # the last round came when all faults were over
+        settle(daemon)
+        assert failpoints.fired(marks).keys() == charges
+        assert sender.books.answered == set(range(sent))
+        verdict = judge(daemon, sent, sender.books.answered)
+        assert verdict.kept, verdict
+        assert daemon.stop() == 0
