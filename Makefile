@@ -5,12 +5,13 @@ PORT ?= 8080
 BIN := .venv/bin
 # `make test ARGS="-k ring -x"` hands these to pytest.
 ARGS ?=
+EXAMPLES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format bench clean
+.PHONY: help install run test test-model lint format bench clean
 
 help: ## list these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: ## make .venv from requirements.lock (the other verbs do it themselves)
 	@tools/bootstrap
@@ -20,6 +21,9 @@ run: install ## serve a demo on 127.0.0.1:8080 (PORT=8090 for another port), dat
 
 test: install ## run the tests (ARGS="-k ring" for some of them)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-model: install ## try the ring's model and its images after power cuts with 10,000 examples each (EXAMPLES=1000)
+	@CI=true EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s tests/test_ring_model.py tests/test_ring_images.py $(ARGS)
 
 lint: install ## check style, types and the files written from tables
 	@$(BIN)/ruff check .

@@ -20,8 +20,8 @@ from trackflowd.ring import reader as reader_module
 from trackflowd.ring.reader import Reader
 from trackflowd.ring.writer import Row, Writer
 
-#: 500 take about 7 s on a busy core; by hand 100 are enough for a look.
-EXAMPLES = 500 if os.environ.get("CI") == "true" else 100
+#: 500 take about 7 s on a busy core; by hand 100 are enough for a look, and `make test-model` takes 10,000.
+EXAMPLES = int(os.environ.get("EXAMPLES") or (500 if os.environ.get("CI") == "true" else 100))
 
 SIZES = st.lists(st.integers(0, 456), min_size=1, max_size=4)
 
