@@ -88,6 +88,14 @@ def test_what_waits_in_a_ring_is_said_when_the_flusher_does_not_know_of_it() -> 
     assert "nothing waits" not in text
 
 
+def test_a_ring_says_what_is_not_synced_and_that_it_was_given_up() -> None:
+    ring = {**STATUS["rings"][0], "head": 3 * 1024, "synced": 1024}
+    assert "2 KiB not synced yet" in shown(rings=[ring]) or "2.0 KiB not synced yet" in shown(rings=[ring])
+    assert "synced" not in shown(rings=[{**ring, "synced": 0}])
+    assert "synced" not in shown(rings=[{**ring, "synced": 3 * 1024}])
+    assert "the disk refused a sync" in shown(rings=[{**ring, "failed": True}])
+
+
 def test_an_unknown_geo_date_is_left_out() -> None:
     assert geo_text({"database": "x.mmdb", "type": "", "built": 0}) == "x.mmdb"
 

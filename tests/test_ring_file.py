@@ -15,6 +15,7 @@ from trackflowd.errors import DataDirError, RingDamaged, RingLocked
 from trackflowd.ring import file as ring_file
 from trackflowd.ring.file import (
     create,
+    has_writer,
     info,
     open_for_reader,
     open_for_writer,
@@ -54,6 +55,29 @@ def test_what_a_writer_publishes_a_reader_of_the_file_sees_at_once(tmp_path: Pat
         reader.store_tail(96)
         assert ring.writer.used == 0
         reader.close()
+
+
+def test_a_failed_ring_is_not_taken_over_but_replaced_and_removed_when_it_is_drained(tmp_path: Path) -> None:
+    with open_for_writer(tmp_path, 2, CAPACITY) as ring:
+        ring.writer.append([row(1)])
+        ring.writer.publish()
+        ring.store_synced(96)
+        ring.writer.append([row(2)])
+        ring.writer.publish()
+        ring.store_failed(96)
+    assert not has_writer(ring.path)
+    with open_for_writer(tmp_path, 2, CAPACITY) as fresh:
+        assert fresh.path != ring.path
+        assert has_writer(fresh.path)
+        assert (info(ring.path).failed, info(fresh.path).failed) == (True, False)
+        assert not remove_if_orphan(ring.path)
+        reader = open_for_reader(ring.path)
+        reader.store_tail(96)
+        reader.close()
+        assert remove_if_orphan(ring.path)
+    assert not has_writer(ring.path)
+    with open_for_writer(tmp_path, 2, CAPACITY) as again:
+        assert again.path == fresh.path
 
 
 def test_the_next_worker_takes_over_the_ring_of_the_last(tmp_path: Path) -> None:

@@ -36,6 +36,17 @@ def test_every_wrong_byte_of_a_word_is_seen(position: int) -> None:
     assert all(decode_word(word ^ mask << 8 * byte) == -1 for byte in range(8) for mask in range(1, 256))
 
 
+@pytest.mark.parametrize("position", [0, 8, 4096, 2**50])
+def test_a_failed_ring_says_where_it_ends_and_one_wrong_byte_of_that_is_seen(position: int) -> None:
+    word = layout.encode_failed(position)
+    assert layout.ring_end(position + 8, word) == position
+    assert layout.ring_end(-1, word) == -1
+    wrong = [word ^ mask << 8 * byte for byte in range(8) for mask in range(1, 256)]
+    assert all(layout.ring_end(2**51, one) == -1 for one in wrong)
+    assert layout.ring_end(position, 0) == position
+    assert all(layout.ring_end(position, mask << 8 * byte) == -1 for byte in range(8) for mask in range(1, 256))
+
+
 @pytest.mark.parametrize("word", [0, 2**64 - 1, 4096])
 def test_a_word_that_was_never_written_is_no_position(word: int) -> None:
     assert decode_word(word) == -1
@@ -49,7 +60,7 @@ def test_a_header_is_read_as_it_was_built() -> None:
 
 
 def test_cursors_of_different_writers_are_two_cache_lines_apart_or_more() -> None:
-    places = [0, layout.HEAD_AT, layout.TAIL_AT, layout.SYNCED_AT, layout.HEADER_SIZE]
+    places = [0, layout.HEAD_AT, layout.TAIL_AT, layout.SYNCED_AT, layout.FAILED_AT, layout.HEADER_SIZE]
     assert all(b - a >= 128 and b % 64 == 0 for a, b in pairwise(places))
 
 

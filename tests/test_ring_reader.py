@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from tests.rings import UUID, as_row, blank, data_at, flipped, ring_with, row, second_lap, set_word, walk
 from trackflowd.errors import RingDamaged, RingError
 from trackflowd.ring import reader as reader_module
-from trackflowd.ring.layout import HEAD_AT, HEADER_SIZE, PAD, RECORD_HEADER, SYNCED_AT, TAIL_AT
+from trackflowd.ring.layout import (
+    FAILED_AT,
+    HEAD_AT,
+    HEADER_SIZE,
+    PAD,
+    RECORD_HEADER,
+    SYNCED_AT,
+    TAIL_AT,
+    encode_failed,
+)
 from trackflowd.ring.reader import Damage, Reader
 from trackflowd.ring.writer import Writer
 
@@ -142,7 +151,7 @@ def test_every_flipped_byte_costs_one_record_at_most_and_never_gives_a_wrong_one
             reader = Reader(changed)
             found, damage = walk(reader, reader.tail, reader.head)
         except RingDamaged:
-            assert at < 64 or HEAD_AT <= at < HEAD_AT + 8 or TAIL_AT <= at < TAIL_AT + 8
+            assert at < 64 or any(word <= at < word + 8 for word in (HEAD_AT, TAIL_AT, FAILED_AT))
             refused += 1
             continue
         got = [as_row(record) for record in found]
@@ -152,8 +161,23 @@ def test_every_flipped_byte_costs_one_record_at_most_and_never_gives_a_wrong_one
         assert len(damage) <= 1
         assert not lost or damage, f"byte {at} lost a row and nobody was told"
         hit += len(lost)
-    assert refused == 64 + 16
+    assert refused == 64 + 24
     assert hit > 2000, "most flips of the records' bytes should have cost one"
+
+
+def test_a_failed_ring_ends_where_it_was_synced_whatever_its_head_says_before_and_after() -> None:
+    ring = ring_with([row(n) for n in range(8)])
+    reader = Reader(ring)
+    assert (reader.head, reader.failed) == (8 * 96, False)
+    ring[FAILED_AT : FAILED_AT + 8] = encode_failed(3 * 96).to_bytes(8, "little")
+    assert (reader.head, reader.failed) == (3 * 96, True)
+    assert (Reader(ring).head, Reader(ring).salvage_end(0)) == (3 * 96, 3 * 96)
+    reader.store_tail(3 * 96)
+    with pytest.raises(RingError):
+        reader.store_tail(4 * 96)
+    ring[FAILED_AT + 2] ^= 1
+    with pytest.raises(RingDamaged, match="end"):
+        _ = reader.head
 
 
 def test_damage_is_told_from_its_first_byte_to_the_next_record() -> None:

@@ -75,6 +75,16 @@ def test_the_kernel_is_asked_what_file_system_it_is() -> None:
         assert space.copy_on_write(Path("/proc")) == "proc"
 
 
+@pytest.mark.parametrize(("table", "said"), [("_IN_MEMORY", "outlives"), ("_COPY_ON_WRITE", "new blocks")])
+def test_where_a_sync_may_not_keep_what_it_says_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, table: str, said: str
+) -> None:
+    assert space.doubt_of_durability(Path("/proc")) == ""
+    monkeypatch.setattr(space, table, {0x9FA0: "procfs"})
+    doubt = space.doubt_of_durability(Path("/proc"))
+    assert "procfs" in doubt and said in doubt
+
+
 FULL = """
 import sys
 from pathlib import Path

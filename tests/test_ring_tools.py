@@ -59,9 +59,10 @@ def test_a_sound_ring_in_use_is_reported_with_its_figures(tmp_path: Path) -> Non
         header = ring.writer.header
         assert report == {
             "file": str(ring.path), "ok": True, "error": "", "slot": 5, "uuid": header.uuid.hex(), "boot": "this",
-            "capacity": 65536, "writer": os.getpid(), "head": 3 * SIZE, "tail": 0, "synced": 0, "used": 3 * SIZE,
-            "fill": round(3 * SIZE / 65536, 4), "records": 3, "past_head": 0, "payload_bytes": 3 * (SIZE - 56),
-            "unreadable": 0, "oldest": "2026-09-21T14:13:20.000+00:00", "newest": "2026-09-21T14:13:20.002+00:00",
+            "capacity": 65536, "writer": os.getpid(), "head": 3 * SIZE, "tail": 0, "synced": 0, "failed": False,
+            "used": 3 * SIZE, "fill": round(3 * SIZE / 65536, 4), "records": 3, "past_head": 0,
+            "payload_bytes": 3 * (SIZE - 56), "unreadable": 0,
+            "oldest": "2026-09-21T14:13:20.000+00:00", "newest": "2026-09-21T14:13:20.002+00:00",
             "damage": [],
         }  # fmt: skip
     assert tools.check(ring.path)["writer"] == 0

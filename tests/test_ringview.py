@@ -20,6 +20,21 @@ def test_a_ring_is_seen_filling_and_emptying(tmp_path: Path) -> None:
     assert ringview.look(tmp_path)[0].used == 0
 
 
+def test_what_is_not_synced_yet_and_a_ring_that_failed_are_seen(tmp_path: Path) -> None:
+    with file.open_for_writer(tmp_path, 0, 65536) as ring:
+        ring.writer.append([(bytes(16), 1, 1, 0, b"x" * 1000)])
+        ring.writer.publish()
+        first = ring.writer.head
+        ring.store_synced(first)
+        ring.writer.append([(bytes(16), 1, 1, 0, b"x" * 1000)])
+        ring.writer.publish()
+        shown = ringview.look(tmp_path)[0].as_dict()
+        assert (shown["synced"], shown["head"], shown["failed"]) == (first, 2 * first, False)
+        ring.store_failed(first)
+        shown = ringview.look(tmp_path)[0].as_dict()
+        assert (shown["head"], shown["used"], shown["failed"], shown["damage"]) == (first, first, True, "")
+
+
 def test_a_file_that_is_no_ring_is_shown_and_harms_nothing(tmp_path: Path) -> None:
     (tmp_path / "0-a.ring").write_bytes(b"")
     (tmp_path / "1-b.ring").write_bytes(b"\xff" * 8192)

@@ -143,6 +143,10 @@ def _rings(status: Status, style: Style) -> list[str]:
         fill = float(ring.get("fill") or 0)
         paint = style.good if fill < 0.5 else style.odd if fill < 0.9 else style.bad
         figures = f"{size(ring.get('used') or 0)} of {size(ring.get('capacity') or 0)}"
+        if ring.get("failed"):
+            figures += style.odd(", given up by its worker: the disk refused a sync")
+        elif (synced := ring.get("synced") or 0) > 0 and (lag := (ring.get("head") or 0) - synced) > 0:
+            figures += f", {size(lag)} not synced yet"
         if ring.get("damage"):
             figures = style.bad(clean(ring["damage"]))
         slot = ring.get("slot")

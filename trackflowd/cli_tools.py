@@ -129,6 +129,7 @@ def _report(report: Mapping[str, Any], style: Style) -> list[str]:
         return [f"{style.bad('unusable')}  {clean(report['file'])}", f"    {clean(report['error'])}"]
     writer = f"written by process {report['writer']}" if report["writer"] else "no writer"
     boot = "this boot" if report["boot"] == "this" else "an earlier boot"
+    boot += ", given up: the disk refused a sync" if report["failed"] else ""
     rows = [
         ("ring", f"slot {report['slot']}, {writer}, of {boot}"),
         ("filled", f"{size(report['used'])} of {size(report['capacity'])} ({report['fill']:.1%})"),

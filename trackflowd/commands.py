@@ -111,7 +111,8 @@ class Commands:
         await self._daemon.crew.ask_flusher("flush", SOON)
         while True:
             now = (ring for ring in ringview.look(rings) if not ring.damage)
-            left = sum(max(due.get(ring.file, 0) - ring.tail, 0) for ring in now)
+            # A ring that failed meanwhile ends before what its head was.
+            left = sum(max(min(due.get(ring.file, 0), ring.head) - ring.tail, 0) for ring in now)
             waited = time.monotonic() - began
             if not left or waited >= wait:
                 break

@@ -24,7 +24,8 @@ class RingFill:
         slot: worker slot it was made for; -1 when it cannot be read.
         uuid: its id as hex text.
         capacity: bytes it can hold.
-        head, tail: positions; -1 when they cannot be read.
+        head, tail, synced: positions; -1 when they cannot be read. Synced is 0 unless durability is "disk".
+        failed: the disk refused a sync: it is drained and then removed.
         damage: why it cannot be read, or "".
     """
 
@@ -34,6 +35,8 @@ class RingFill:
     capacity: int
     head: int
     tail: int
+    synced: int = -1
+    failed: bool = False
     damage: str = ""
 
     @property
@@ -50,7 +53,8 @@ class RingFill:
         """For status."""
         return {
             "file": self.file, "slot": self.slot, "uuid": self.uuid, "capacity": self.capacity, "used": self.used,
-            "fill": round(self.fill, 4), "head": self.head, "tail": self.tail, "damage": self.damage,
+            "fill": round(self.fill, 4), "head": self.head, "tail": self.tail, "synced": self.synced,
+            "failed": self.failed, "damage": self.damage,
         }  # fmt: skip
 
 
@@ -62,6 +66,8 @@ def look(rings: Path) -> Sequence[RingFill]:
 def _fill(info: file.RingInfo) -> RingFill:
     name, header = info.path.name, info.header
     if header is None:
-        return RingFill(name, -1, "", 0, -1, -1, info.error)
+        return RingFill(name, -1, "", 0, -1, -1, damage=info.error)
     text = str(uuid.UUID(bytes=header.uuid))
-    return RingFill(name, header.slot, text, header.capacity, info.head, info.tail, info.error)
+    return RingFill(
+        name, header.slot, text, header.capacity, info.head, info.tail, info.synced, info.failed, info.error
+    )

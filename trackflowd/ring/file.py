@@ -20,15 +20,20 @@ from pathlib import Path
 
 from trackflowd.errors import DataDirError, RingDamaged, RingLocked
 from trackflowd.ring.layout import (
+    FAILED_AT,
     HEAD_AT,
     HEADER_SIZE,
     LAST_POSITION,
+    SYNCED_AT,
     TAIL_AT,
     Header,
     build_header,
     check_positions,
     decode_word,
+    encode_failed,
+    encode_word,
     read_header,
+    ring_end,
 )
 from trackflowd.ring.reader import Reader
 from trackflowd.ring.space import allocate
@@ -50,7 +55,9 @@ class RingInfo:
     Args:
         path: the file.
         header: its static header; None when it has none that can be read.
-        head, tail: positions; -1 when they cannot be read.
+        head, tail: positions; -1 when they cannot be read. The head of a failed ring is where it ends.
+        synced: position up to which the disk has everything; 0 unless durability is "disk", -1 when unreadable.
+        failed: the disk refused a sync: it is only read.
         error: why the ring cannot be used, or "".
     """
 
@@ -58,6 +65,8 @@ class RingInfo:
     header: Header | None = None
     head: int = -1
     tail: int = -1
+    synced: int = -1
+    failed: bool = False
     error: str = ""
 
     @property
@@ -83,7 +92,25 @@ class RingFile:
         self.path = path
         self._fd = fd
         self._buffer = _map(path, fd, writable=True)
+        self._words = memoryview(self._buffer).cast("Q")
         self.writer = Writer(self._buffer)
+
+    def fileno(self) -> int:
+        """The descriptor that locks and syncs it."""
+        return self._fd
+
+    @property
+    def synced(self) -> int:
+        """Position up to which the disk is known to have everything; 0 when that is not known."""
+        return max(decode_word(self._words[SYNCED_AT // 8]), 0)
+
+    def store_synced(self, position: int) -> None:
+        """The disk has everything before position (the syncer's to say)."""
+        self._words[SYNCED_AT // 8] = encode_word(position)
+
+    def store_failed(self, position: int) -> None:
+        """The ring ends at position for ever: the disk refused a sync of what is behind it."""
+        self._words[FAILED_AT // 8] = encode_failed(position)
 
     def still_there(self) -> bool:
         """Whether the file still is what its name says, whole. Two system calls: ask each second.
@@ -101,6 +128,7 @@ class RingFile:
         """Unmap, close, unlock. What was not published is gone."""
         if self._fd >= 0:
             self.writer.close()
+            self._words.release()
             self._buffer.close()
             os.close(self._fd)
             self._fd = -1
@@ -149,7 +177,7 @@ def create(directory: Path, slot: int, capacity: int) -> RingFile:
 
 
 def open_for_writer(directory: Path, slot: int, capacity: int) -> RingFile:
-    """The slot's ring: the one its last worker left, if of this boot, size and format; else a new one.
+    """The slot's ring: the one its last worker left, if of this boot, size and format and not failed; else a new one.
 
     Call it after exec, in the process that writes: the flock lives and dies with it.
 
@@ -162,7 +190,8 @@ def open_for_writer(directory: Path, slot: int, capacity: int) -> RingFile:
         header = found.header
         if found.error or header is None or header.slot != slot or header.capacity != capacity:
             continue
-        if found.of_this_boot and found.head < LAST_POSITION // 2 and (ring := _take_over(found.path)):
+        usable = found.of_this_boot and not found.failed and found.head < LAST_POSITION // 2
+        if usable and (ring := _take_over(found.path)):
             return ring
     return create(directory, slot, capacity)
 
@@ -210,11 +239,17 @@ def _look(path: Path) -> RingInfo:
     try:
         header = read_header(page)
         _check_size(path, size, header)
-        head, tail = (decode_word(int.from_bytes(page[at : at + 8], sys.byteorder)) for at in (HEAD_AT, TAIL_AT))
+        failed = _word(page, FAILED_AT)
+        head, tail, synced = (decode_word(_word(page, at)) for at in (HEAD_AT, TAIL_AT, SYNCED_AT))
+        head = ring_end(head, failed)
         check_positions(head, tail, header.capacity)
     except RingDamaged as error:
         return RingInfo(path, header, error=error.text)
-    return RingInfo(path, header, head, tail)
+    return RingInfo(path, header, head, tail, synced, failed != 0)
+
+
+def _word(page: bytes, at: int) -> int:
+    return int.from_bytes(page[at : at + 8], sys.byteorder)
 
 
 def remove_if_orphan(path: Path) -> bool:
@@ -241,6 +276,25 @@ def remove_if_orphan(path: Path) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def has_writer(path: Path) -> bool:
+    """Whether a process holds the flock on a ring; False too where there is no such file.
+
+    A worker that tries to take the ring over in the microseconds of this look is told that it is taken, and
+    started again: ask only about rings that no worker is expected to want.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def writer_of(path: Path) -> int:

@@ -11,8 +11,11 @@ Header page::
     128  head    where the writer goes on      stored by the writer only
     384  tail    what the store has kept       stored by the reader only
     640  synced  what is known to be on disk   stored by the syncer only (durability "disk"; else 0)
+    896  failed  where the ring ends for ever  stored by the syncer only, once, when the disk refused
+                                               a sync; eight zero bytes as long as none did, else the
+                                               word of 8 bytes further (that of 0 is one bit from zero)
 
-Head, tail and synced are *words*: 8 bytes, each on cache lines of its own, stored by one machine
+Head, tail, synced and failed are *words*: 8 bytes, each on cache lines of its own, stored by one machine
 instruction through ``memoryview.cast("Q")``. (``struct.pack_into`` zeroes its target first and lost
 the head in 11 % of kills.) A word is ``position / 8 << 16 | position % 65521 + 1``. The check makes
 any one wrong byte seen (65521 is prime, so no change within a byte leaves the rest the same), where
@@ -38,9 +41,10 @@ header in the lap. Between records:
 
 Writing: record header and payload in one copy, then the crc, then the head in one store. The head
 is the only commit point: a writer killed before that store has written nothing, and the next one
-overwrites it. A ring belongs to one boot:
-memory that all processes share is coherent whatever is killed, a disk after a power cut is not. A
-ring of another boot is only read: from the tail on, whatever proves itself, past the head too.
+overwrites it. What stands behind ``failed`` was answered 503 and is no part of the ring, whatever
+the head says; nothing is written to such a ring any more. A ring belongs to one boot: memory that
+all processes share is coherent whatever is killed, a disk after a power cut is not. A ring of
+another boot is only read: from the tail on, whatever proves itself, past the head too.
 """
 
 from __future__ import annotations
@@ -57,7 +61,7 @@ VERSION = 1
 
 HEADER_SIZE = 4096
 PAGE = 4096
-HEAD_AT, TAIL_AT, SYNCED_AT = 128, 384, 640
+HEAD_AT, TAIL_AT, SYNCED_AT, FAILED_AT = 128, 384, 640, 896
 
 EVENT, PAD = 1, 2
 #: Flags of an event: its sender marked it as sent before (look for it in the store), its id came
@@ -139,6 +143,23 @@ def decode_word(word: int) -> int:
     """Position a word says, or -1 when its check does not fit."""
     position = word >> 16 << 3
     return position if encode_word(position) == word else -1
+
+
+def encode_failed(position: int) -> int:
+    """The 8-byte word at FAILED_AT that says that a ring ends at position."""
+    return encode_word(position + 8)
+
+
+def ring_end(head: int, failed_word: int) -> int:
+    """Head as a reader has to take it: of a failed ring, where it ends. -1: a check does not fit.
+
+    Args:
+        head: position, or -1.
+        failed_word: the word at FAILED_AT; 0: the ring has not failed.
+    """
+    if not failed_word:
+        return head
+    return max(min(head, decode_word(failed_word) - 8), -1)
 
 
 def build_header(header: Header) -> bytes:

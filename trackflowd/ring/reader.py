@@ -15,6 +15,7 @@ from zlib import crc32
 from trackflowd.errors import RingDamaged, RingError
 from trackflowd.ring.layout import (
     EVENT,
+    FAILED_AT,
     HEAD_AT,
     HEADER_SIZE,
     PAD,
@@ -28,6 +29,7 @@ from trackflowd.ring.layout import (
     decode_word,
     encode_word,
     read_header,
+    ring_end,
 )
 
 if TYPE_CHECKING:
@@ -77,17 +79,21 @@ class Reader:
         self._salvaged = 0
         # Tail first: where the reader is only a looker-on, both go on meanwhile.
         tail, head = (decode_word(self._words[at // 8]) for at in (TAIL_AT, HEAD_AT))
-        check_positions(head, tail, self.capacity)
+        check_positions(ring_end(head, self._words[FAILED_AT // 8]), tail, self.capacity)
         self._seen = self.head
 
     @property
     def head(self) -> int:
-        """Position up to which records are published.
+        """Position up to which records are published; in a failed ring, where it ends.
 
         Raises:
             RingDamaged: it fails its check, went down, or is further from the tail than the ring is long.
         """
         head = self._word("head", HEAD_AT)
+        if failed := self._words[FAILED_AT // 8]:
+            if (end := ring_end(head, failed)) < 0:
+                raise RingDamaged("ring with a damaged end: its check does not fit")
+            return end
         if head < self._seen:
             raise RingDamaged(f"ring whose head went from {self._seen} down to {head}")
         if head > self.tail + self.capacity:
@@ -104,6 +110,11 @@ class Reader:
     def synced(self) -> int:
         """Position up to which the disk is known to have everything; 0 unless durability is "disk"."""
         return self._word("synced", SYNCED_AT)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the disk refused a sync: nothing is written to it any more, and ``head`` is its end."""
+        return self._words[FAILED_AT // 8] != 0
 
     def store_tail(self, position: int) -> None:
         """Give everything before position back to the writer. It may be overwritten at once.
@@ -183,6 +194,8 @@ class Reader:
             start: where reading goes on.
         """
         limit = self.tail + self.capacity
+        if self.failed:
+            limit = min(limit, self.head)
         position = last = start
         while position < limit:
             position = self.next_record_position(position, limit)

@@ -19,6 +19,8 @@ from trackflowd.errors import DataDirError
 
 log = logging.getLogger(__name__)
 
+#: f_type of file systems that live in memory.
+_IN_MEMORY = {0x01021994: "tmpfs", 0x858458F6: "ramfs"}
 #: f_type of copy-on-write file systems (statfs(2), and the sources of those outside the kernel).
 _COPY_ON_WRITE = {0x9123683E: "btrfs", 0x2FC12FC1: "zfs", 0xCA451A4E: "bcachefs"}
 _STEP = 1024 * 1024
@@ -58,7 +60,25 @@ def _no_room(directory: Path, size: int) -> DataDirError:
 
 def copy_on_write(directory: Path) -> str:
     """Name of the file system a directory is on, if it is a copy-on-write one; else ""."""
+    return _COPY_ON_WRITE.get(_file_system(directory), "")
+
+
+def doubt_of_durability(directory: Path) -> str:
+    """Why durability "disk" may keep less than it says in this directory, or ""."""
+    kind = _file_system(directory)
+    if kind in _IN_MEMORY:
+        return f"{directory} is on {_IN_MEMORY[kind]}, which is memory: nothing there outlives a power cut"
+    if kind in _COPY_ON_WRITE:
+        return (
+            f"{directory} is on {_COPY_ON_WRITE[kind]}, where every sync needs new blocks: "
+            "when they run out a ring fails and requests are answered 503"
+        )
+    return ""
+
+
+def _file_system(directory: Path) -> int:
+    """Its f_type; 0 when it cannot be told."""
     buffer = ctypes.create_string_buffer(256)
     if ctypes.CDLL(None).statfs(os.fsencode(directory), buffer):
-        return ""
-    return _COPY_ON_WRITE.get(int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder), "")
+        return 0
+    return int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder)

@@ -29,7 +29,7 @@ def check(path: Path) -> dict[str, Any]:
     Returns:
         ``file``, ``ok``, ``error`` (why it cannot be used, or "") and, where the header can be read:
         ``slot``, ``uuid``, ``boot`` ("this" or the other's id), ``capacity``, ``writer`` (process id, 0:
-        none or unknown), ``head``, ``tail``, ``synced``, ``used`` and ``fill`` (0-1), ``records``,
+        none or unknown), ``head``, ``tail``, ``synced``, ``failed``, ``used`` and ``fill`` (0-1), ``records``,
         ``past_head`` (of those: found past the head), ``payload_bytes``, ``unreadable`` (proven, but
         not of a format this version decodes), ``oldest`` and ``newest`` (ISO 8601 or None) and
         ``damage`` (list of ``start``, ``end``, ``bytes``). ``ok`` means: usable, nothing damaged or unreadable.
@@ -93,6 +93,7 @@ def _positions(reader: Reader) -> dict[str, Any]:
         "head": head,
         "tail": tail,
         "synced": reader.synced,
+        "failed": reader.failed,
         "used": used,
         "fill": round(used / reader.capacity, 4),
     }
