@@ -117,12 +117,14 @@ class SinkOptions:
         timeout_s: seconds to wait for an answer before the outcome is in doubt.
         memory: bytes an embedded store may use.
         retention_days: rows older than this go; 0 keeps them.
+        durable: an embedded store has a batch on disk before its insert returns (durability "disk").
     """
 
     data_dir: Path
     timeout_s: float = 20.0
     memory: int = 2 * 2**30
     retention_days: int = 0
+    durable: bool = False
 
 
 class Sink(Protocol):

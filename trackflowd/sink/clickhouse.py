@@ -70,6 +70,7 @@ class ClickHouseSink:
             self._choose_database()
             self._migrate()
             self._retain()
+            self._engine.prepare(self._clients()[0])
         except SinkError:
             self.close()
             raise

@@ -47,6 +47,11 @@ INSERT_SETTINGS: Mapping[str, int] = {
     "min_insert_block_size_bytes": _BLOCK_BYTES,
 }
 
+#: Settings of the table (no insert can have them): a new part's files, and the directories that name it, are on
+#: disk when the insert returns. A few dozen fdatasync for each. Parts that a merge made are not synced; those they
+#: were made from stay on disk for 8 minutes (old_parts_lifetime), longer than the kernel waits with writing.
+DURABLE = ("fsync_after_insert", "fsync_part_directory")
+
 _COLUMNS = [field.name for field in FIELDS]
 
 
@@ -66,6 +71,9 @@ class Engine(Protocol):
 
     def reader(self, limits: QueryLimits) -> Client:
         """A connection on which nothing but bounded reading is possible."""
+
+    def prepare(self, writer: Client) -> None:
+        """Settings of the table that follow options; called when the schema is up to date."""
 
     def insert(self, writer: Client, batch: Batch, block: bytes) -> None:
         """Hand a block over; raises what the driver raises, or ``StoreDoubt``."""
@@ -166,6 +174,9 @@ class Server:
         client.database = self.database
         return client
 
+    def prepare(self, writer: Client) -> None:
+        pass  # when a server has its rows on disk is its operator's choice
+
     def insert(self, writer: Client, batch: Batch, block: bytes) -> None:
         settings = {
             **INSERT_SETTINGS,
@@ -237,6 +248,7 @@ class Embedded:
         # Without a path the store moves with the data directory, and so with the journal that names it.
         self.identity = f"chdb://{self._path}" if parts.path else "chdb:"
         self._memory = options.memory
+        self._durable = options.durable
 
     def writer(self) -> Client:
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -249,6 +261,15 @@ class Embedded:
         # Half of the cores: what a query leaves of the engine's threads and caches, inserts have.
         threads = max(1, (os.cpu_count() or 1) // 2)
         return self._connect({"max_threads": threads, **_query_settings(limits)})
+
+    def prepare(self, writer: Client) -> None:
+        made = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
+        if all(f"{name} = 1" in str(writer.command(made)) for name in DURABLE) == self._durable:
+            return
+        if self._durable:
+            writer.command("ALTER TABLE events MODIFY SETTING " + ", ".join(f"{name} = 1" for name in DURABLE))
+        else:
+            writer.command("ALTER TABLE events RESET SETTING " + ", ".join(DURABLE))
 
     def insert(self, writer: Client, batch: Batch, block: bytes) -> None:
         # No token: the engine dies with this process, so no late twin of a sending exists; the check after a doubt
