@@ -28,17 +28,27 @@ class Feed:
         reader: over its mapping.
         mark: highest end of it in the journal; 0 when the journal does not know it.
         salvage: it belongs to another boot: its head is a hint too, records are read past it.
+        durable: read no further than the disk is known to have it (durability "disk"): what is behind may
+            still be answered 503.
+
+    Attributes:
+        lost: bytes below ``synced`` that a ring of another boot does not end with.
+        unwritten: nobody writes it and nobody will: there is no more to wait for.
 
     Raises:
         RingDamaged: its cursors make no sense.
     """
 
-    def __init__(self, path: Path, reader: Reader, mark: int, salvage: bool) -> None:
+    def __init__(self, path: Path, reader: Reader, mark: int, salvage: bool, durable: bool = False) -> None:
         self.path = path
         self.name = path.name
         self.reader = reader
         self.ring = reader.uuid
         self.salvage = salvage
+        self.unwritten = False
+        self.lost = 0
+        self._durable = durable
+        self._synced_unknown = False
         self.position = max(mark, reader.tail)
         self._settled = reader.tail
         self._salvaged = reader.salvage_end(self.position) if salvage else 0
@@ -47,18 +57,35 @@ class Feed:
 
     def _compare_with_synced(self) -> None:
         """Say so if bytes that were on disk before the machine went down are not there now."""
+        self.lost = max(self.synced - max(self._salvaged, self.position), 0)
+        if self.lost:
+            log.error("ring %s: %d bytes that were synced are not there: lost", self.name, self.lost)
+
+    @property
+    def synced(self) -> int:
+        """Position up to which the disk had everything; 0 where that is not known (said once)."""
         try:
-            missing = self.reader.synced - self._salvaged
+            return self.reader.synced
         except RingDamaged as error:
-            log.error("ring %s: what was synced is not known: %s", self.name, error)
-            return
-        if missing > 0:
-            log.error("ring %s: %d bytes that were synced are not there", self.name, missing)
+            if not self._synced_unknown:
+                self._synced_unknown = True
+                log.error("ring %s: what is synced is not known: %s", self.name, error)
+            return 0
 
     @property
     def head(self) -> int:
         """End of what may be read."""
-        return self._salvaged if self.salvage else self.reader.head
+        if self.salvage:
+            return self._salvaged
+        head = self.reader.head
+        if not self._durable or self.unwritten or self.reader.failed:
+            return head
+        return min(head, self.synced)
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether something is published that may not be read yet."""
+        return not self.salvage and self.head < self.reader.head
 
     @property
     def waiting(self) -> int:

@@ -31,14 +31,18 @@ class Feeds:
         journal: knows how far each ring was cut.
         slot: counters.
         page: says how many worker slots are meant to be filled.
+        durable: durability is "disk" (see ``Feed``).
     """
 
-    def __init__(self, rings: Path, quarantine: Quarantine, journal: Journal, slot: Slot, page: Page) -> None:
+    def __init__(
+        self, rings: Path, quarantine: Quarantine, journal: Journal, slot: Slot, page: Page, durable: bool = False
+    ) -> None:
         self._rings = rings
         self._quarantine = quarantine
         self._journal = journal
         self._slot = slot
         self._page = page
+        self._durable = durable
         self._feeds: dict[bytes, Feed] = {}
         self._refused: dict[Path, str] = {}
         self._scanned = 0.0
@@ -76,6 +80,7 @@ class Feeds:
                 self._refuse(info.path, info.error)
             elif info.header.uuid not in self._feeds:
                 self._take_up(info.path, self._journal.state.marks.get(info.header.uuid, 0), not info.of_this_boot)
+        self._free_unwritten()
 
     def _take_up(self, path: Path, mark: int, salvage: bool) -> None:
         try:
@@ -84,12 +89,13 @@ class Feeds:
             self._refuse(path, str(error))
             return
         try:
-            feed = Feed(path, reader, mark, salvage)
+            feed = Feed(path, reader, mark, salvage, self._durable)
         except RingError as error:
             reader.close()
             self._refuse(path, str(error))
             return
         self._feeds[feed.ring] = feed
+        self._slot.add("bytes_lost", feed.lost)
         self._refused.pop(path, None)
         self._settle(feed)
 
@@ -105,8 +111,12 @@ class Feeds:
         path = self._quarantine.put_raw(f"damaged-{feed.ring.hex()}-{damage.start}-{damage.end}", raw)
         self._slot.add("records_damaged")
         self._slot.add("bytes_damaged", len(raw))
-        log.error("ring %s: %d damaged bytes at %d are set aside as %s",
-                  feed.name, len(raw), damage.start, path)  # fmt: skip
+        lost = max(min(damage.end, feed.synced) - damage.start, 0) if feed.salvage else 0
+        self._slot.add("bytes_lost", lost)
+        torn = feed.salvage and damage.start >= feed.synced > 0  # at the power cut; more was not promised
+        log.log(logging.WARNING if torn else logging.ERROR, "ring %s: %d %s bytes at %d are set aside as %s%s",
+                feed.name, len(raw), "torn" if torn else "damaged", damage.start, path,
+                f"; {lost} of them were synced: lost" if lost else "")  # fmt: skip
         self._journal.gap(feed.ring, damage.start, damage.end)
         feed.position = damage.end
         self._settle(feed)
@@ -127,6 +137,16 @@ class Feeds:
         """Move every tail to where the store holds all before it."""
         for feed in self._feeds.values():
             self._settle(feed)
+
+    def _free_unwritten(self) -> None:
+        """Let rings without a writer be read to their heads: nobody is left to sync them, or to refuse what is there.
+
+        What a killed worker left unsynced was not answered, or was answered under durability "process". A ring
+        that its slot's next worker takes over is not meant: that one syncs it.
+        """
+        for feed in self._feeds.values():
+            if feed.unwritten or feed.unsynced:
+                feed.unwritten = self._orphaned(feed) and not ring_file.has_writer(feed.path)
 
     def remove_drained(self) -> None:
         """Remove rings that nobody will write to again, once the store holds all of them."""

@@ -101,7 +101,7 @@ class Flusher:
         self._asked: queue.SimpleQueue[tuple[Action, Future[Any]]] = queue.SimpleQueue()
         # No call to the store may outlast what the supervisor takes for a sign of life.
         self._timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
-        options = SinkOptions(data_dir, self._timeout, cfg.store.memory, cfg.store.retention_days)
+        options = SinkOptions(data_dir, self._timeout, cfg.store.memory, cfg.store.retention_days, durable)
         self._sink: Sink = open_sink(cfg.store.url, options)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
         self._gauges_at = 0.0
@@ -110,7 +110,7 @@ class Flusher:
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
         spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
         quarantine = Quarantine(data_dir / "quarantine")
-        self._feeds = Feeds(data_dir / "rings", quarantine, self._journal, slot, page)
+        self._feeds = Feeds(data_dir / "rings", quarantine, self._journal, slot, page, durable)
         self._sender = Sender(self._wake.set)
         columns = Columns()
         self._cutter = Cutter(
