@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests import intakes
+from trackflowd.deferred import DeferredDoor, DeferredHall
 from trackflowd.door import Door, Hall
 from trackflowd.intake import Intake
 from trackflowd.ring.file import RingFile
+from trackflowd.ring.syncer import Syncer
 from trackflowd.sections import Http
 
 
@@ -85,3 +87,38 @@ class House:
         self.soon.clear()
         for call in soon:
             call()
+
+
+class Disk:
+    """A syncer that syncs when the test says so."""
+
+    def __init__(self) -> None:
+        self.synced = 0
+        self.asked = 0
+
+    def wake(self) -> None:
+        self.asked += 1
+
+
+class DiskHouse(House):
+    """The same under durability "disk"."""
+
+    def __init__(self, directory: Path, **options: Any) -> None:
+        super().__init__(directory, **options)
+        self.disk = Disk()
+        self.hall: DeferredHall = DeferredHall(Http(**options), self.intake, self.now, cast(Syncer, self.disk))
+
+    def come(self, peer: tuple[str, int] | str = ("203.0.113.9", 4711)) -> tuple[Door, Wire]:
+        door, wire = DeferredDoor(self.hall, self.soon.append), Wire(peer)
+        door.connection_made(wire)
+        return door, wire
+
+    def sync(self, position: int | None = None) -> None:
+        """The disk has everything up to position, or all that is published, and the loop is told."""
+        self.disk.synced = self.ring.writer.head if position is None else position
+        self.hall.settle()
+
+    def fail(self) -> None:
+        """The disk refuses, as ``keeper`` takes it."""
+        self.intake.ring_failed = True
+        self.hall.refuse()

@@ -23,11 +23,11 @@ def make(directory: Path, capacity: int = 1 << 20, **options: Any) -> tuple[Inta
     return Intake(Http(**options), dialects.load(), finisher, ring.writer, NOW), ring
 
 
-def rows(ring: file.RingFile) -> list[dict[str, Any]]:
-    """Published rows."""
+def rows(ring: file.RingFile, end: int | None = None) -> list[dict[str, Any]]:
+    """Published rows, up to a position if one is given."""
     reader = file.open_for_reader(ring.path)
     try:
-        records, damaged = reader.records(0, reader.head, 100_000, 2**30)
+        records, damaged = reader.records(0, reader.head if end is None else end, 100_000, 2**30)
         assert not damaged
         return [as_dict((r[2], r[3], r[4], r[5], bytes(r[6]))) for r in records]
     finally:

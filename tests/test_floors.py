@@ -45,7 +45,9 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "worker",
             "door",
+            "deferred",
             "intake",
+            "keeper",
             "flusher",
             "batch",
             "journal",

@@ -57,6 +57,9 @@ def test_what_stands_in_the_way_is_said(tmp_path: Path) -> None:
         assert health(crew, [], False, "") == Health(True, "")
         assert health(crew, [full(0.89)], False, "").ready
         assert health(crew, [full(0.9)], False, "").reason == "ring 0-x.ring is 90% full"
+        failed = RingFill("1-x.ring", 1, "", 1000, 0, 0, failed=True)
+        assert health(crew, [full(0.1), failed], False, "").reason.startswith("worker 1 has no ring")
+        assert health(crew, [failed, RingFill("1-y.ring", 1, "", 1000, 0, 0)], False, "").ready
         assert health(crew, [], True, "").reason == "stopping"
 
     play(tmp_path, story)

@@ -232,6 +232,20 @@ def test_a_second_daemon_on_the_same_directory_is_refused_and_the_first_goes_on(
     play(tmp_path, story)
 
 
+def test_a_data_dir_that_is_no_disk_is_warned_of_under_durability_disk_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("trackflowd.supervisor.doubt_of_durability", lambda directory: f"{directory} is on tmpfs")
+
+    async def story(running: Running) -> None:
+        await running.knock()
+
+    play(tmp_path, story)
+    assert "is on tmpfs" not in caplog.text
+    play(tmp_path, story, "ring.durability=disk")
+    assert caplog.text.count("is on tmpfs") == 1
+
+
 def test_a_taken_port_keeps_it_from_starting_and_leaves_the_directory_free(tmp_path: Path) -> None:
     async def story(running: Running) -> None:
         raise AssertionError("must not start")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.workers import PATIENCE, Served, post, read_all, split_answers, until, write_snapshot
 from trackflowd.errors import DataDirError
+from trackflowd.ring import file
 from trackflowd.shared import State
 from trackflowd.worker import read_salts
 
@@ -120,6 +121,30 @@ def test_killed_and_restarted_it_goes_on_in_the_same_ring_and_counts_on(served: 
     served.send(post(EVENT % 2))
     until("counted", lambda: served.slot.get("events_accepted") == 2)
     assert len(served.rows()) == 2
+
+
+def test_under_durability_disk_an_answered_event_is_synced_also_by_the_worker_after_a_killed_one(
+    tmp_path: Path,
+) -> None:
+    served = Served(tmp_path / "data", ["ring.durability=disk"])
+    try:
+        for n in range(3):
+            assert split_answers(served.send(post(EVENT % n, close=n > 0)))[0][0] == 200
+            found = file.info(served.ring_path())
+            assert found.synced == found.head > 0
+        served.process.kill()
+        served.process.wait()
+        served.channel.close()
+        path = served.ring_path()
+        served.start()
+        assert split_answers(served.send(post(EVENT % 4)))[0][0] == 200
+        assert served.ring_path() == path
+        assert served.stop() == 0
+        found = file.info(path)
+        assert found.synced == found.head
+        assert len(served.rows()) == 4
+    finally:
+        served.close()
 
 
 def test_a_listener_that_is_not_ours_any_more_is_left_alone(served: Served) -> None:

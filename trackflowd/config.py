@@ -241,8 +241,6 @@ def _check_together(reading: _Reading) -> None:
             reading.clash(f"{small} must not be above {large}", small, large)
     if cfg.ring.size and cfg.ring.size < MIN_RING:
         reading.clash(f"ring.size must be 0 (automatic) or at least {MIN_RING // KIB}KiB", "ring.size")
-    if cfg.ring.durability == "disk":
-        reading.clash('ring.durability "disk" is not in this version; "process" is', "ring.durability")
 
 
 def _get(cfg: Config, key: str) -> Any:

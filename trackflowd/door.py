@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from trackflowd.deadlines import Wheel
@@ -60,6 +60,8 @@ class Hall:
         self.draining = False
         #: Answers to what was taken in this turn of the event loop; ``send`` empties it.
         self.outbox: list[tuple[Door, bytes]] = []
+        #: Of what the intake counted: answers, and rows, that wait for the disk (``deferred``).
+        self.owed_answers = self.owed_events = 0
         self.inflight = 0
         self.bytes_in = self.bytes_out = self.total = self.turned_away = self.late = 0
         self.errors = 0
@@ -236,9 +238,12 @@ class Door(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, answers: Sequence[bytes]) -> None:
         self._hall.send()  # what was answered before goes first
-        self.write(data)
+        self.write(b"".join(answers))
+
+    def _answer(self, request: Request) -> bytes:
+        return self._hall.intake.answer(request, self.peer)
 
     def write(self, data: bytes) -> None:
         """Send an answer whose rows are in the ring."""
@@ -258,10 +263,10 @@ class Door(asyncio.Protocol):
         for request in turn:
             if hall.draining and conn.phase == REST and request is requests[-1]:
                 request.keep_alive = False
-            answers.append(intake.answer(request, self.peer))
+            answers.append(self._answer(request))
         intake.publish()
         if self._backlog:
-            self._send(b"".join(answers))
+            self._send(answers)
             self._read(False)
             self._call_soon(self._go_on)
             return
@@ -271,10 +276,10 @@ class Door(asyncio.Protocol):
         if conn.failure is not None:
             answers.append(intake.refuse_connection(conn.failure))
         if conn.phase == ENDED or self._eof or (hall.draining and conn.phase == REST):
-            self._end(b"".join(answers))
+            self._end(*answers)
             return
         if answers:
-            self._send(b"".join(answers))
+            self._send(answers)
         self._watch(bool(turn))
 
     def _watch(self, answered: bool) -> None:
@@ -325,17 +330,23 @@ class Door(asyncio.Protocol):
             self._read(True)
             self._watch(True)
 
-    def _end(self, last: bytes) -> None:
-        """Send the last bytes and shut our side; the client has ``LINGER`` seconds to close its own."""
+    def _end(self, *last: bytes) -> None:
+        """Send the last answers and shut our side; the client has ``LINGER`` seconds to close its own."""
         self._hall.send()
         self._conn.close()
         self._hall.hold(self, 0)
         self._lingering = True
-        transport = self._transport
-        if transport is None:
+        if self._transport is None:
             return
         if last:
             self._send(last)
+        self._shut()
+
+    def _shut(self) -> None:
+        """All that was owed is sent: say that nothing more comes."""
+        transport = self._transport
+        if transport is None:
+            return
         self._read(True)
         if transport.can_write_eof() and not transport.is_closing() and not self._eof:
             transport.write_eof()

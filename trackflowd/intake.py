@@ -46,7 +46,21 @@ class Peer(NamedTuple):
     trusted: bool
 
 
+class Reply(NamedTuple):
+    """What an answer takes from its request (see ``responses``); nothing in it is personal."""
+
+    origin: bytes | None
+    keep_alive: bool
+    old: bool
+    bodiless: bool
+
+
 Handler = Callable[[Request, Peer], bytes]
+
+
+def reply_to(request: Request) -> Reply:
+    """Form of the answer to a request."""
+    return Reply(request.headers.get(b"origin"), request.keep_alive, request.old, request.method == b"HEAD")
 
 
 class Static:
@@ -101,10 +115,8 @@ class Intake:
 
     def __init__(self, http: Http, dialects: Sequence[Dialect], finisher: Finisher, writer: Writer, now: float) -> None:
         self._http = http
-        self._writer = writer
+        self._dialects = dialects
         self._row = finisher.row
-        #: Makes the rows of all answered requests part of the ring.
-        self.publish: Callable[[], None] = writer.publish
         self._proxies = Proxies(http.trusted_proxies)
         self._limits = Limits(http.max_events)
         self._responses = Responses(now, http.retry_after)
@@ -121,9 +133,18 @@ class Intake:
         self.refusals: Counter[str] = Counter()
         self._kept: list[dict[bytes | None, bytes]] = []
         self._routes: dict[bytes, dict[bytes, Handler]] = {}
-        self._lay_routes(dialects)
+        self.use(writer)
 
-    def _lay_routes(self, dialects: Sequence[Dialect]) -> None:
+    def use(self, writer: Writer) -> None:
+        """Put rows into this ring from now on. What the one before has unpublished is forgotten."""
+        self._writer = writer
+        #: Makes the rows of all answered requests part of the ring.
+        self.publish: Callable[[], None] = writer.publish
+        self.ring_failed = False
+        self._kept.clear()
+        self._lay_routes()
+
+    def _lay_routes(self) -> None:
         options = {name: getattr(self._http, name) for name in ("event_path", "script_path", "pixel_path")}
         script = self._static(Static("t.js", _SCRIPT))
         self._routes[options["script_path"].encode()] = {b"GET": script, b"HEAD": script}
@@ -131,7 +152,7 @@ class Intake:
             renamed = {"/t.js": self._http.script_path, "/v1/events": self._http.event_path}
             page = self._static(Static("demo.html", _PAGE, renamed))
             self._routes[b"/"] = {b"GET": page, b"HEAD": page}
-        for dialect in dialects:
+        for dialect in self._dialects:
             for route in dialect.routes:
                 path = route.resolve(options).encode()
                 self._routes.setdefault(path, {})[route.method] = self._events(dialect)
@@ -162,9 +183,27 @@ class Intake:
         refusal = refused("method", f"this route takes {allowed.decode()}")
         return self._refuse(request, refusal, b"Allow: " + allowed + b"\r\n")
 
+    @property
+    def staged(self) -> int:
+        """Position in the ring behind the last row that was appended."""
+        return self._writer.staged
+
     def abandon(self) -> None:
         """Forget the rows appended since ``publish``; their answers must not be sent."""
         self._writer.abandon()
+
+    def retract(self, events: int, reply: Reply) -> bytes:
+        """The answer in place of one that was made, was not sent and must not be: its rows were not kept.
+
+        Args:
+            events: how many rows it had.
+            reply: form of the answer.
+        """
+        self.accepted -= events
+        self.answers[2] -= 1
+        self.refused += 1
+        refusal = refused("ring_failed", "the disk failed; nothing was kept, send it again later")
+        return self._refuse_as(reply, refusal)
 
     def refuse_connection(self, refusal: Refused) -> bytes:
         """Answer to what is not a request, or comes where none is taken; the connection closes after it."""
@@ -176,14 +215,13 @@ class Intake:
         self.refusals[refusal.code] += 1
 
     def _refuse(self, request: Request, refusal: Refused, headers: bytes = b"") -> bytes:
+        return self._refuse_as(reply_to(request), refusal, headers)
+
+    def _refuse_as(self, reply: Reply, refusal: Refused, headers: bytes = b"") -> bytes:
         self._count(refusal)
+        origin, keep_alive, old, bodiless = reply
         return self._responses.refuse(
-            refusal,
-            origin=request.headers.get(b"origin"),
-            headers=headers,
-            keep_alive=request.keep_alive,
-            old=request.old,
-            bodiless=request.method == b"HEAD",
+            refusal, origin=origin, headers=headers, keep_alive=keep_alive, old=old, bodiless=bodiless
         )
 
     def _write(self, request: Request, status: int, headers: bytes, body: bytes) -> bytes:

@@ -183,7 +183,8 @@ class Ring:
     durability: str = option(
         "process",
         TEXT,
-        "What an answered event survives. process: the death of every process, not a power cut.",
+        "What an answered event survives. process: the death of every process, not a power cut. disk: a power cut "
+        "too; each answer waits until the disk has the event.",
         choices=("process", "disk"),
     )
 

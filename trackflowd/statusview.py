@@ -75,6 +75,9 @@ def health(crew: Crew, rings: Sequence[RingFill], stopping: bool, sink_text: str
         return Health(False, _FLUSHER_TEXT[crew.flusher.phase])
     if state != "ok":
         return Health(False, "store: not opened yet")
+    served = {ring.slot for ring in rings if not ring.failed}
+    if bare := [ring for ring in rings if ring.failed and ring.slot not in served]:
+        return Health(False, f"worker {bare[0].slot} has no ring: the disk refused the last one, no fresh one yet")
     if full := [ring for ring in rings if ring.fill >= FULL]:
         return Health(False, f"ring {full[0].file} is {full[0].fill:.0%} full")
     return Health(True, "")

@@ -36,6 +36,7 @@ from trackflowd.crew import Crew
 from trackflowd.datadir import DataDir
 from trackflowd.errors import DataDirError, TrackflowError
 from trackflowd.listeners import Listeners, PortTaken
+from trackflowd.ring.space import doubt_of_durability
 from trackflowd.ringview import RingFill
 from trackflowd.state import State
 from trackflowd.statusview import Health
@@ -113,6 +114,8 @@ class Supervisor:
         self.data_dir = DataDir(Path(cfg.daemon.data_dir))
         try:
             self.data_dir.await_children()
+            if cfg.ring.durability == "disk" and (doubt := doubt_of_durability(self.data_dir.path)):
+                log.warning('ring.durability is "disk", but %s', doubt)
             self.state = State(self.data_dir.path)
             self.listeners = self._listen()
             self.crew = Crew(cfg, self.listeners, self._received)

@@ -31,15 +31,14 @@ from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd import loop as loops
 from trackflowd import proc
-from trackflowd.door import Door, Hall
 from trackflowd.enrich.finish import Finisher, Row, as_dict
 from trackflowd.enrich.geo import Geo
 from trackflowd.enrich.visitor import Salt
 from trackflowd.errors import ConfigError, ControlError, DataDirError, RingDamaged, TrackflowError
 from trackflowd.intake import Intake
+from trackflowd.keeper import Keeper, SyncedKeeper
 from trackflowd.proto import dialects
 from trackflowd.proto.control import Decoder, encode
-from trackflowd.ring import file
 from trackflowd.shared import Page, State
 
 log = logging.getLogger(__name__)
@@ -156,9 +155,10 @@ class Worker:
         self._generation = page.generation
         self._geo = Geo(cfg.geo.database or str(data_dir / "geo"), cfg.geo.check_every)
         self._finisher = Finisher(self._geo, read_salts(self._snapshot))
-        self._ring = file.open_for_writer(data_dir / "rings", index, cfg.ring.size)
-        self._intake = Intake(cfg.http, dialects.load(), self._finisher, self._ring.writer, time.time())
-        self._hall = Hall(cfg.http, self._intake, time.monotonic())
+        keeper = SyncedKeeper if cfg.ring.durability == "disk" else Keeper
+        self._keeper = keeper(data_dir / "rings", index, cfg.ring.size)
+        self._intake = Intake(cfg.http, dialects.load(), self._finisher, self._keeper.writer, time.time())
+        self._hall = self._keeper.hall(cfg.http, self._intake, time.monotonic())
         self._listen = list(listen)
         self._servers: dict[int, asyncio.Server] = {}
         self._rows: list[Row] = []
@@ -176,13 +176,14 @@ class Worker:
         self._finisher.warm()
         gc.collect()
         gc.freeze()  # what lives for ever is not looked at again
+        self._keeper.start(loop)
         self._slot.state = State.READY
         line.say({"type": "ready"})
         while not (self._draining.is_set() and not self._hall.doors):
             await self._tick(loop, line)
             await asyncio.sleep(TICK)
         self._publish()
-        self._ring.close()
+        await self._keeper.close()
         self._slot.state = State.DRAINED
         line.say({"type": "drained"})
         await asyncio.sleep(0)  # the message goes out
@@ -229,9 +230,7 @@ class Worker:
 
     def _each_second(self, now: float) -> None:
         self._rows_left = TAIL_ROWS
-        if not self._intake.ring_failed and not self._ring.still_there():
-            self._intake.ring_failed = True
-            log.error("%s is gone or was changed by another hand: nothing is accepted any more", self._ring.path.name)
+        self._keeper.each_second()
         self._finisher.tick(now)
         if self._geo.error != self._geo_error:
             self._geo_error = self._geo.error
@@ -253,21 +252,21 @@ class Worker:
         for number in sorted(ours - self._servers.keys()):
             sock = socket.socket(fileno=os.dup(self._listen[number]))
             self._servers[number] = await loop.create_server(
-                lambda: Door(self._hall, loop.call_soon), sock=sock, backlog=self._cfg.http.backlog
+                lambda: self._keeper.door(self._hall, loop.call_soon), sock=sock, backlog=self._cfg.http.backlog
             )
 
     def _publish(self) -> None:
         """Counters into the shared page; counts go on from those of the worker before."""
-        intake, hall, writer = self._intake, self._hall, self._ring.writer
+        intake, hall, ring = self._intake, self._hall, self._keeper.ring
         counts = {
             "requests": intake.requests,
-            "events_accepted": intake.accepted,
+            "events_accepted": intake.accepted - hall.owed_events,
             "events_refused": intake.refused,
             "bots": self._finisher.bots,
             "geo_missing": self._finisher.geo_missing,
             "bytes_in": hall.bytes_in,
             "bytes_out": hall.bytes_out,
-            "responses_2xx": intake.answers[2],
+            "responses_2xx": intake.answers[2] - hall.owed_answers,
             "responses_3xx": intake.answers[3],
             "responses_4xx": intake.answers[4],
             "responses_5xx": intake.answers[5],
@@ -275,14 +274,15 @@ class Worker:
             "refused_connections": hall.turned_away,
             "deadline_closed": hall.late,
             "ring_full": intake.ring_full,
+            "rings_failed": self._keeper.failed,
         }
         values = {name: self._before[name] + count for name, count in counts.items()}
         values["connections_open"] = len(hall.doors)
         values["inflight_bytes"] = hall.inflight
-        values["ring_capacity"] = writer.capacity
-        if not intake.ring_failed:
+        values["ring_capacity"] = self._cfg.ring.size
+        if ring is not None and not intake.ring_failed:
             try:
-                values["ring_used"] = writer.used
+                values["ring_used"] = ring.writer.used
             except RingDamaged as error:
                 intake.ring_failed = True
                 log.error("nothing is accepted any more: %s", error)
