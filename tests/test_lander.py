@@ -181,7 +181,7 @@ def test_a_row_alone_is_not_blamed_before_the_table_takes_another(bench: Bench) 
     bench.write(row(1))
 
     def held(one: Flusher) -> bool:
-        return one.status()["sink"]["state"] == "rejects"
+        return bool(one.status()["sink"]["state"] == "rejects")
 
     def another(one: Flusher) -> None:
         assert not list((bench.path / "quarantine").glob("*"))

@@ -101,7 +101,8 @@ class Events:
         """Number n as the JSON of ``POST /v1/events``.
 
         Args:
-            attempt: how often it was sent before.
+            attempt: how often it was sent before. Said of every second number: of the others only the id
+                tells that they are repeats.
         """
         row = dict(zip(COLUMNS, self.row_of(n), strict=True))
         event: dict[str, Any] = {name: row[name] for name in ("site", "name", "title")}
@@ -114,6 +115,6 @@ class Events:
                 event[name] = int(row[name])
         if row["currency"]:
             event["revenue"] = {"amount": f"{int(row['revenue']) / 10_000:.4f}", "currency": row["currency"]}
-        if attempt:
+        if attempt and n % 2:
             event["attempt"] = attempt
         return event

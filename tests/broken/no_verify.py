@@ -6,14 +6,15 @@ import sys
 from typing import Any
 
 from tests import daemon
-from trackflowd.settle import Outcome, Settler
-from trackflowd.sink.base import Batch
+from trackflowd.settle import Case, Settler, Verdict
 
 
 def wrong(right: Any) -> Any:
-    def settle(settler: Settler, batch: Batch, in_doubt: bool) -> Outcome:
-        outcome: Outcome = right(settler, batch, False)
-        return outcome
+    def settle(settler: Settler, case: Case) -> Verdict:
+        if not case.sendings:
+            case.doubt = False
+        verdict: Verdict = right(settler, case)
+        return verdict
 
     return settle
 

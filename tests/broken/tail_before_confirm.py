@@ -9,13 +9,15 @@ import sys
 from typing import Any
 
 from tests import daemon
-from trackflowd.journal import Cut, Journal
+from trackflowd.cuts import Cut
+from trackflowd.journal import Journal
 
 
 def wrong(right: Any) -> Any:
-    def cut(journal: Journal, batch: Cut) -> None:
-        right(journal, batch)
-        journal.done(batch.batch_id)
+    def cut(journal: Journal, *cuts: Cut, instead_of: int = 0) -> None:
+        right(journal, *cuts, instead_of=instead_of)
+        for batch in cuts:
+            journal.done(batch.batch_id)
 
     return cut
 

@@ -18,10 +18,11 @@ from typing import Any
 
 from tests.rings import BOOT, UUID
 from tests.rows import NOW, SITE, event_id, row, site_hash
-from trackflowd import journal, window
-from trackflowd.journal import Cut, Journal, Range
+from trackflowd import journal, segment, window
+from trackflowd.cuts import Cut, Part, Range
+from trackflowd.journal import Journal
 from trackflowd.ring import layout, tools
-from trackflowd.ring.layout import Header, build_header
+from trackflowd.ring.layout import Header, Record, build_header
 from trackflowd.ring.reader import Reader
 from trackflowd.ring.writer import Writer
 from trackflowd.window import Window
@@ -88,19 +89,31 @@ def make_journal(directory: Path) -> None:
     written.attempt(2**100 + 2, 2)
     written.cut(cut(3, Range(UUID, 8000, 9000, 4), rows=4))
     written.gone(other)
+    spooled, pieces = cut(4, Range(UUID, 9000, 9900, 6), rows=6), [cut(n, rows=3) for n in (5, 6)]
+    written.cut(spooled, dataclasses.replace(cut(7, Range(UUID, 9000, 9900, 6, left_out=0b011111), rows=1), ask=True))
+    written.spooled(2**100 + 4)
+    written.cut(
+        *(
+            dataclasses.replace(piece, segment=2**100 + 4, part=Part(3 * n, 3 * n + 3, left_out=n << 1))
+            for n, piece in enumerate(pieces)
+        ),
+        instead_of=2**100 + 4,
+    )
+    written.quarantined(2**100 + 6)
     written.close()
 
 
 def read_journal(directory: Path) -> Any:
-    read = Journal(directory, file_size=4096)
+    read = Journal(directory, keep=lambda span: True, file_size=4096)
     state = read.state
     found = {
         "open": [dataclasses.asdict(one) for one in state.open.values()],
-        "closed": [dataclasses.asdict(one) for one in read.closed()],
+        "closed": [dataclasses.asdict(one) for one in (ended.cut for ended in read.settled())],
         "marks": {ring.hex(): end for ring, end in state.marks.items()},
         "window": list(state.window),
     }
     read.close()
+    (directory / "spare").unlink()  # zeroes, or what a version before wrote
     return json.loads(json.dumps(found, default=bytes.hex))
 
 
@@ -121,9 +134,23 @@ def read_window(directory: Path) -> Any:
     return found
 
 
+def make_segment(directory: Path) -> None:
+    """Three rows, as the spool keeps them."""
+    rows = [Record(0, 0, *row(n, NOW + n, flags=n)) for n in range(3)]
+    head = segment.Head("7" * 32, 2, "chdb:x", 202511, 1, 3, NOW, "store away: refused", "8" * 32, 5)
+    segment.write(directory / f"{'7' * 32}.segment", head, rows)
+
+
+def read_segment(directory: Path) -> Any:
+    (path,) = directory.glob("*.segment")
+    head, rows = segment.read(path)
+    return json.loads(json.dumps([dataclasses.asdict(head), [one and list(one) for one in rows]], default=bytes.hex))
+
+
 FORMATS = (
     Format("ring", layout.VERSION, 60, make_ring, read_ring),
     Format("journal", journal.VERSION, 40, make_journal, read_journal),
+    Format("segment", segment.VERSION, 20, make_segment, read_segment),
     Format("window", window.VERSION, 32, make_window, read_window),
 )
 

@@ -61,11 +61,13 @@ class Sender:
         host, port: the daemon.
         seed: decides order and shape of the requests.
         connections: how many, at the same time.
+        marks: whether what is sent again says so (``attempt``); else only its id tells.
     """
 
-    def __init__(self, host: str, port: int, seed: int, connections: int = 64) -> None:
+    def __init__(self, host: str, port: int, seed: int, connections: int = 64, marks: bool = True) -> None:
         self.host, self.port = host, port
         self.connections = connections
+        self.marks = marks
         self.books = Books()
         self._random = random.Random(seed)
         self._todo: list[list[Request]] = []
@@ -130,7 +132,7 @@ class Sender:
                         self._again(request)
 
     def _bytes(self, request: Request) -> bytes:
-        events = [event_of(n, self._attempts.get(n, 0)) for n in request]
+        events = [event_of(n, self._attempts.get(n, 0) if self.marks else 0) for n in request]
         body = json.dumps(events if len(events) > 1 else events[0]).encode()
         head = (
             f"POST /v1/events HTTP/1.1\r\nHost: {SITE}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
