@@ -90,7 +90,7 @@ class RingModel(RuleBasedStateMachine):
     def rows(self, sizes: list[int]) -> list[Row]:
         self.number += len(sizes)
         rows = [row(self.number + n, size) for n, size in enumerate(sizes)]
-        while sum(self.writer.footprint(len(one[4])) for one in rows) > self.writer.max_request - 512:
+        while sum(self.writer.footprint(len(one[4])) for one in rows) > self.writer.max_request:
             rows.pop()
         return rows
 

@@ -295,3 +295,17 @@ def test_a_killed_writer_has_kept_what_it_reported_and_left_nothing_half_done(tm
 @pytest.mark.parametrize("writer", ["pack_into", "head_first"])
 def test_the_kills_catch_a_writer_that_is_wrong(tmp_path: Path, writer: str) -> None:
     assert kills(tmp_path, writer, 3000, 4)["wrong"] != ""
+
+
+def test_what_a_request_may_take_does_not_depend_on_where_the_lap_ends() -> None:
+    """The pad before a new lap is nobody's request: a quarter of the ring is a quarter everywhere."""
+    for offset in range(0, 4096, 64):
+        ring = blank()
+        writer, reader = Writer(ring), Reader(ring)
+        while writer.head < offset:
+            writer.append([row(1, 8)])  # 64 bytes
+            writer.publish()
+            reader.store_tail(writer.head)
+        writer.append([row(n, 200) for n in range(4)])  # 256 bytes each: exactly a quarter
+        with pytest.raises(RecordTooLarge):
+            writer.append([row(n, 200) for n in range(3)] + [row(3, 208)])

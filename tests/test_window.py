@@ -156,3 +156,24 @@ def test_ids_that_were_never_committed_do_not_come_back_when_a_generation_is_lef
     assert again.ids == 110
     assert all(again.has(one, SITE) for one in [*ids(60), *ids(50, 2000)])
     assert not any(again.has(one, SITE) for one in ids(30, 1000))
+
+
+def test_a_sync_covers_the_generation_before_once_another_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its count is written when it is followed: a power cut must not take that and leave the mark behind it."""
+    window = Window(tmp_path, 8, (0, 0), NOW)
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name))
+    window.add(ids(1)[0], SITE, NOW)
+    window.sync()
+    first = set(synced)
+    synced.clear()
+    window.sync()
+    assert [name for name in synced if name.endswith(".ids")] == [name for name in first if name.endswith(".ids")]
+    for one in ids(5, 1):
+        window.add(one, SITE, NOW)
+    synced.clear()
+    window.sync()
+    assert len({name for name in synced if name.endswith(".ids")}) == 2
+    window.close()

@@ -76,6 +76,8 @@ class Window:
         self._young = kept.pop() if kept and kept[-1].number == generation else self._begin(generation + 1, now_ms)
         self._old = kept.pop() if kept else None
         self._dropped: list[_Generation] = []
+        #: There is a file, and a count in the one before it, that no sync has seen.
+        self._turned = True
 
     def add(self, event_id: bytes, site: int, now_ms: int) -> bool:
         """Take a pair in.
@@ -126,7 +128,10 @@ class Window:
         Raises:
             DataDirError: the disk does not take them.
         """
-        self._young.sync()
+        for generation in (self._old, self._young) if self._turned else (self._young,):
+            if generation is not None:
+                generation.sync()
+        self._turned = False
 
     @property
     def capacity(self) -> int:
@@ -155,6 +160,7 @@ class Window:
         if self._old is not None:
             self._dropped.append(self._old)
         self._old, self._young = self._young, young
+        self._turned = True
 
     def _begin(self, number: int, now_ms: int) -> _Generation:
         return _Generation.create(self.directory / f"{number:012d}.ids", number, self._capacity, now_ms)
@@ -221,13 +227,14 @@ class _Generation:
 
     def sync(self) -> None:
         """See ``Window.sync``. By the file, since flushing the map would hold the GIL."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.fdatasync(fd)
-        except OSError as error:
-            raise DataDirError(f"{self.path} cannot be synced: {error.strerror}") from error
-        finally:
-            os.close(fd)
+        for path in (self.path, self.path.parent):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                raise DataDirError(f"{path} cannot be synced: {error.strerror}") from error
+            finally:
+                os.close(fd)
 
     def has(self, key: bytes) -> bool:
         slots, mask, mapped = self._slots, self._mask, self._map

@@ -108,7 +108,7 @@ class Writer:
             RecordTooLarge: a record above ``max_payload``, or all together above ``max_request``.
             RingDamaged: the tail is not one this ring can have; stop answering 2xx.
         """
-        start = position = self._staged
+        start = first = position = self._staged
         buffer, crcs, seed, longest = self._buffer, self._crcs, self._seed, self.max_payload
         bound, shift = self._bound, self._shift
         try:
@@ -116,7 +116,9 @@ class Writer:
                 length = len(payload)
                 end = position + (length + 63 & -8)  # 56 of header, then up to a multiple of 8
                 if end > bound or length > longest:
-                    position = self._make_room(position, length)
+                    there = self._make_room(position, length)
+                    first += there - position  # what is skipped at a lap's end is nobody's request
+                    position = there
                     end = position + (length + 63 & -8)
                     bound, shift = self._bound, self._shift
                 body = pack_body(length, EVENT, flags, position, event_id, site, received) + payload
@@ -124,8 +126,8 @@ class Writer:
                 buffer[at + 4 : at + 56 + length] = body
                 crcs[at >> 2] = crc32(body, seed)
                 position = end
-            if position - start > self.max_request:
-                raise RecordTooLarge(f"{position - start} bytes in one request, this ring takes {self.max_request}")
+            if position - first > self.max_request:
+                raise RecordTooLarge(f"{position - first} bytes in one request, this ring takes {self.max_request}")
         except BaseException:
             self._enter_lap(start)
             raise
