@@ -99,9 +99,11 @@ class Flusher:
         self._wake = threading.Event()
         self._draining = self._flush_asked = self._stopping = False
         self._asked: queue.SimpleQueue[tuple[Action, Future[Any]]] = queue.SimpleQueue()
+        self._sender = Sender(self._wake.set)
         # No call to the store may outlast what the supervisor takes for a sign of life.
         self._timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
-        options = SinkOptions(data_dir, self._timeout, cfg.store.memory, cfg.store.retention_days, durable)
+        memory, days = cfg.store.memory, cfg.store.retention_days
+        options = SinkOptions(data_dir, self._timeout, memory, days, durable, self._sender.breathe)
         self._sink: Sink = open_sink(cfg.store.url, options)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
         self._gauges_at = 0.0
@@ -111,7 +113,6 @@ class Flusher:
         spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
         quarantine = Quarantine(data_dir / "quarantine")
         self._feeds = Feeds(data_dir / "rings", quarantine, self._journal, slot, page, durable)
-        self._sender = Sender(self._wake.set)
         columns = Columns()
         self._cutter = Cutter(
             cfg.batch, self._feeds, self._journal, self._window, columns, quarantine, slot, self._ensure
@@ -152,7 +153,8 @@ class Flusher:
         pressed = self._feeds.fill * 100 >= self._cfg.spool.start_at
         due = self._cutter.due(took > 0, self._draining or self._flush_asked or pressed)
         clear = pressed and self._lander.crowded and self._lander.relieve()
-        if due and (clear or not self._lander.crowded):
+        # A batch is bound to its store: while that was never reached, its url may yet be put right.
+        if due and (clear or not self._lander.crowded) and (pressed or self._lander.opened):
             self._cut()
             self._flush_asked = self._flush_asked and took > 0  # a flush lasts until all that was there is cut
         elif not took and not answered:

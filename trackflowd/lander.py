@@ -371,6 +371,8 @@ class Lander:
 
     def _give_up(self, one: Open, held: int | None, error: Exception | None) -> None:
         """A batch that can not be put together: fine when the store has it, an alarm when not."""
+        if one not in self._open:
+            return  # dropped meanwhile
         if error is not None or held is None:
             one.due = 0.0
             self._in_trouble(error or StoreDoubt("no answer"))

@@ -12,7 +12,7 @@ Sinks never read the configuration; they get ``SinkOptions``.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, overload
@@ -118,6 +118,7 @@ class SinkOptions:
         memory: bytes an embedded store may use.
         retention_days: rows older than this go; 0 keeps them.
         durable: an embedded store has a batch on disk before its insert returns (durability "disk").
+        breathe: called while a batch is on its way, as often as the store has taken some more of it.
     """
 
     data_dir: Path
@@ -125,6 +126,7 @@ class SinkOptions:
     memory: int = 2 * 2**30
     retention_days: int = 0
     durable: bool = False
+    breathe: Callable[[], None] = lambda: None
 
 
 class Sink(Protocol):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 DEFAULT_DATABASE = "trackflow"
 
-#: Bytes of a block a chunk holds on its way to a server.
-CHUNK = 256 * 1024
+#: Bytes of a block a chunk holds on its way to a server. Each has store.timeout to be taken: 3 KB/s will do.
+CHUNK = 64 * 1024
 
 #: Above any batch (a batch has at most some 100 MB and a million rows).
 _BLOCK_ROWS = 2**26
@@ -159,6 +159,7 @@ class Server:
         self._user = unquote(parts.username or "default")
         self._password = unquote(parts.password or "")
         self._timeout = options.timeout_s
+        self._breathe = options.breathe
         self.database = unquote(parts.path.strip("/")) or DEFAULT_DATABASE
         self.identity = f"{parts.scheme}://{self._host}:{self._port}/{self.database}"
 
@@ -187,7 +188,7 @@ class Server:
             "wait_end_of_query": 1,
         }
         # A generator: a body of bytes would be sent again by the driver, unasked, when the connection is lost.
-        writer.raw_insert("events", _COLUMNS, _chunks(block), settings=settings, fmt="Native")
+        writer.raw_insert("events", _COLUMNS, _chunks(block, self._breathe), settings=settings, fmt="Native")
         answer = _pool(writer).answer
         if answer.strip():
             raise StoreDoubt(f"the store took it, with a text: {shorten(answer.decode(errors='replace'))}")
@@ -229,8 +230,9 @@ def _pool(client: Client) -> _Pool:
     return pool
 
 
-def _chunks(block: bytes) -> Generator[bytes, None, None]:
+def _chunks(block: bytes, breathe: Callable[[], None]) -> Generator[bytes, None, None]:
     for start in range(0, len(block), CHUNK):
+        breathe()  # each chunk has store.timeout; a slow store that goes on taking them is no dead one
         yield block[start : start + CHUNK]
 
 
