@@ -82,3 +82,21 @@ def test_a_refused_prctl_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="PDEATHSIG"):
         proc.die_with_parent()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_freed_memory_is_kept_for_the_next_batch() -> None:
+    """In a process of its own: the second round of a batch's size faults no page in that the first one had."""
+    code = """
+import resource
+from trackflowd import proc
+assert proc.keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [bytearray(b"x") * 2**24 for _ in range(4)]
+    del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = faults()
+assert first > 4 * 4000, first
+assert faults() < first / 10
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -61,6 +61,9 @@ log = logging.getLogger(__name__)
 POLL = 0.05
 #: Seconds between two refreshes of the gauges that need a ring to be read.
 GAUGES = 0.5
+#: Seconds between two collections of garbage while batches follow each other (between batches they are cheap).
+COLLECT = 60.0
+
 #: Seconds the store has to let go at the end.
 CLOSING = 5.0
 
@@ -106,7 +109,7 @@ class Flusher:
         options = SinkOptions(data_dir, self._timeout, memory, days, durable, self._sender.breathe)
         self._sink: Sink = open_sink(cfg.store.url, options)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
-        self._gauges_at = 0.0
+        self._gauges_at = self._collected = 0.0
         self._lock = _own(data_dir / "flusher.lock")
         self._journal = Journal(data_dir / "journal", keep=self._still_held, durable=durable)
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
@@ -136,6 +139,7 @@ class Flusher:
         self._sender.start()
         gc.collect()
         gc.freeze()
+        gc.disable()  # a collection over 50,000 rows costs as much as their encoding; ``_beat`` collects now and then
         while not self._step():
             pass
         self._feeds.remove_drained()
@@ -174,12 +178,8 @@ class Flusher:
 
     def _cut(self) -> None:
         """Cut what is pending and hand it on."""
-        gc.disable()  # a collection over 50,000 rows costs as much as their encoding
-        try:
-            for fresh in self._cutter.cut(self._sink.identity, _now_ms()):
-                self._lander.add(*fresh)
-        finally:
-            gc.enable()
+        for fresh in self._cutter.cut(self._sink.identity, _now_ms()):
+            self._lander.add(*fresh)
 
     def _ensure(self, action: Callable[[], Any]) -> Any:
         """Run an action until the disk takes it; events wait in the rings meanwhile. Raises Stopped."""
@@ -218,6 +218,9 @@ class Flusher:
         now = time.monotonic()
         if now - self._gauges_at >= GAUGES:
             self._gauges_at = now
+            if self._cutter.idle or now - self._collected >= COLLECT:
+                self._collected = now
+                gc.collect(1)
             self._feeds.gauges()
             self._slot.set("window_ids", self._window.ids)
             self._slot.set("window_span_ms", max(_now_ms() - self._window.since_ms, 0))
@@ -354,6 +357,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(name, type=int, required=True)
     args = parser.parse_args(argv)
     proc.become("trackflowd: flusher", args.channel)
+    proc.keep_freed_memory()
     try:
         with os.fdopen(args.config_json) as file:
             cfg = configuration.load_dump(file.read())
