@@ -2,13 +2,15 @@
 
 SHELL := /bin/sh
 PORT ?= 8080
+SECONDS ?= 60
+SEED ?= 1
 BIN := .venv/bin
 # `make test ARGS="-k ring -x"` hands these to pytest.
 ARGS ?=
 EXAMPLES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-model lint format bench clean
+.PHONY: help install run test test-model faults lint format bench clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +26,9 @@ test: install ## run the tests (ARGS="-k ring" for some of them)
 
 test-model: install ## try the ring's model and its images after power cuts with 10,000 examples each (EXAMPLES=1000)
 	@CI=true EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s tests/test_ring_model.py tests/test_ring_images.py $(ARGS)
+
+faults: install ## kill, stop and starve a daemon under load for SECONDS=60 (SEED=1) and count what is lost or doubled
+	@$(BIN)/python -m bench faults --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 lint: install ## check style, types and the files written from tables
 	@$(BIN)/ruff check .
