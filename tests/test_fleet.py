@@ -136,6 +136,19 @@ def test_a_child_that_dies_at_once_again_and_again_waits_out_its_backoff() -> No
     assert child.restarts == 5
 
 
+def test_only_a_child_that_ended_by_itself_before_any_was_ready_failed_to_start() -> None:
+    child = seat()
+    for code, failed in ((-9, 0), (1, 1), (-11, 2), (-9, 2)):
+        child.spawned(0.0)
+        child.look(0.0, Sight(0, False, code))
+        assert child.failed_starts == failed
+    child.spawned(0.0)
+    child.look(0.0, Sight(0, True))
+    child.look(0.0, Sight(0, True, 1))
+    assert child.failed_starts == 2
+    assert child.restarts == 5
+
+
 def test_a_stable_run_makes_the_backoff_start_anew() -> None:
     child = seat()
     for _ in range(6):

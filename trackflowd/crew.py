@@ -134,7 +134,7 @@ class Crew:
         Raises:
             TrackflowError: every worker ended ``START_TRIES`` times before one was ready.
         """
-        if all(seat.restarts >= START_TRIES and not seat.was_ready for seat in self.workers):
+        if all(seat.failed_starts >= START_TRIES and not seat.was_ready for seat in self.workers):
             raise TrackflowError("no worker can be started", "what each said before it ended is above")
 
     async def ask_flusher(self, name: str, timeout: float, /, **args: Any) -> Any:

@@ -20,6 +20,7 @@ the others are dealt to them (``deal``).
 from __future__ import annotations
 
 import enum
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -108,6 +109,10 @@ class Seat:
     Args:
         role, index: whose.
         patience: seconds without a heartbeat after which it is killed (``daemon.stall_after``).
+
+    Attributes:
+        restarts: how often a child was or is to be replaced.
+        failed_starts: how often one ended by itself before any was ready.
     """
 
     def __init__(self, role: Role, index: int, patience: float) -> None:
@@ -115,6 +120,7 @@ class Seat:
         self.index = index
         self.phase = Phase.WAITING
         self.restarts = 0
+        self.failed_starts = 0
         self.due = 0.0
         self.retired = False
         self.was_ready = False
@@ -187,6 +193,8 @@ class Seat:
         self.silence = 0.0
         self.due = now + backoff(self._failures)
         self._failures += 1
+        if code != -signal.SIGKILL and not self.was_ready:
+            self.failed_starts += 1  # SIGKILL is somebody else's will and says nothing of the start
         if self.retired and (self.role == "worker" or code == 0):
             self._move(Event.RETIRED)
         else:

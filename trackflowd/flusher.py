@@ -356,9 +356,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("--config-json", "--page", "--channel"):
         parser.add_argument(name, type=int, required=True)
     args = parser.parse_args(argv)
-    proc.become("trackflowd: flusher", args.channel)
-    proc.keep_freed_memory()
     try:
+        proc.become("trackflowd: flusher", args.channel)
+        proc.keep_freed_memory()
         with os.fdopen(args.config_json) as file:
             cfg = configuration.load_dump(file.read())
         logs.setup(cfg.log.level, cfg.log.format, "flusher")

@@ -299,8 +299,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--listen", type=lambda text: [int(fd) for fd in text.split(",")], required=True)
     args = parser.parse_args(argv)
-    proc.become(f"trackflowd: worker {args.slot}", args.channel)
     try:
+        proc.become(f"trackflowd: worker {args.slot}", args.channel)
         with os.fdopen(args.config_json) as stream:
             cfg = configuration.load_dump(stream.read())
         logs.setup(cfg.log.level, cfg.log.format, f"worker {args.slot}")
