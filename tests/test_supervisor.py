@@ -16,7 +16,7 @@ from tests.supervised import Running, play, settings
 from trackflowd.errors import ConfigError, DataDirError
 from trackflowd.fleet import Phase
 from trackflowd.ring import file
-from trackflowd.supervisor import LEFT_IN_RINGS, STORED, Stage, Supervisor
+from trackflowd.supervisor import LEFT, STORED, Stage, Supervisor
 from trackflowd.tail import Watcher
 
 
@@ -128,7 +128,7 @@ def test_a_second_signal_hurries_and_what_stays_is_said(tmp_path: Path, caplog: 
         os.kill(running.pid("flusher") or 0, signal.SIGSTOP)
         running.supervisor.queue("SIGTERM")
         running.supervisor.queue("SIGTERM")
-        assert await running.over == LEFT_IN_RINGS
+        assert await running.over == LEFT
 
     play(tmp_path, story, "daemon.drain_timeout=1h", "daemon.stall_after=1h")
     assert any("bytes of events stay in 1 rings" in record.getMessage() for record in caplog.records)

@@ -10,7 +10,7 @@ code meaning
      trackflow replay: not all could be restored, and its summary says why
 2    the command line or the configuration is wrong
 3    trackflow: no daemon answers on the control socket;
-     trackflowd run: stopped, and some events wait in the rings for the next start
+     trackflowd run: stopped, and some events wait in rings or spool for the next start
 130  Ctrl-C
 ==== =========================================================================
 
@@ -35,7 +35,7 @@ _DAEMON_CODES = """\
 0  done; after run: everything that was answered is stored
 1  error
 2  wrong usage or configuration
-3  stopped, and some events wait in the rings for the next start"""
+3  stopped, and some events wait in rings or spool for the next start"""
 
 _OPERATOR_CODES = """\
 0    done

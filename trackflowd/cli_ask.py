@@ -157,7 +157,8 @@ def _flush(args: argparse.Namespace) -> int:
     elif value["stored"]:
         say(f"stored, after {duration(value['seconds'])}")
     else:
-        say(f"asked for; {size(value['left'])} still wait in the rings")
+        what = f"{size(value['left'])} still wait in the rings" if value["left"] else "batches still wait for the store"
+        say(f"asked for; {what}")
     return 0
 
 

@@ -109,18 +109,27 @@ class Commands:
         due = {ring.file: ring.head for ring in ringview.look(rings) if not ring.damage}
         began = time.monotonic()
         await self._daemon.crew.ask_flusher("flush", SOON)
+        cut_ms = 0  # by then all of it was cut into batches
         while True:
             now = (ring for ring in ringview.look(rings) if not ring.damage)
             # A ring that failed meanwhile ends before what its head was.
             left = sum(max(min(due.get(ring.file, 0), ring.head) - ring.tail, 0) for ring in now)
+            if not left and not cut_ms:
+                cut_ms = time.time_ns() // 1_000_000
+            stored = not left and await self._settled(cut_ms)
             waited = time.monotonic() - began
-            if not left or waited >= wait:
+            if stored or waited >= wait:
                 break
             await asyncio.sleep(LOOK)
-        if left and wait:
-            reason = self._daemon.health.reason
-            raise _not_stored(left, waited, reason)
-        return {"stored": not left, "left": left, "seconds": round(waited, 3)}
+        if not stored and wait:
+            raise _not_stored(left, waited, self._daemon.health.reason)
+        return {"stored": stored, "left": left, "seconds": round(waited, 3)}
+
+    async def _settled(self, cut_ms: int) -> bool:
+        """Whether no batch cut before then is open: a tail moves on when a batch goes to the spool, too."""
+        said = await self._daemon.flusher_status()
+        oldest: int = (said.get("journal") or {}).get("open_since_ms", 0)
+        return bool(said) and (not oldest or oldest > cut_ms)
 
     async def replay(self, since: float, dry_run: bool) -> dict[str, Any]:
         """Start to send again what the store has lost; the task.
@@ -160,8 +169,7 @@ class Commands:
 
 def _not_stored(left: int, waited: float, reason: str) -> ControlError:
     because = f": {reason}" if reason else ""
-    error = ControlError(
-        f"{left} bytes of events are not stored after {waited:.0f} s{because}", "see `trackflow status`"
-    )
+    what = f"{left} bytes of events" if left else "events that have left the rings"
+    error = ControlError(f"{what} are not stored after {waited:.0f} s{because}", "see `trackflow status`")
     error.code = "not_stored"
     return error

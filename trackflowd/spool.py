@@ -153,6 +153,11 @@ def head_of(cut: Cut, reason: str, at: int = 0) -> Head:
     )  # fmt: skip
 
 
+def waiting(directory: Path) -> int:
+    """Segments in a directory, which need not be there."""
+    return sum(1 for _ in directory.glob(f"*{SUFFIX}"))
+
+
 def look(directory: Path) -> list[dict[str, Any]]:
     """Every segment of a directory, oldest first, for people; also while a flusher works there.
 

@@ -8,8 +8,8 @@
               listens any more → the flusher stores what the rings hold and ends → exit
 
 A drain lasts at most ``daemon.drain_timeout``; a second signal gives it ``HURRY`` seconds more. What
-is still running then is killed, which loses nothing: every answered event is in a ring, and the next
-start stores it.
+is still running then is killed, which loses nothing: every answered event is in a ring or the spool,
+and the next start stores it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trackflowd import __version__, proc, ringview, statusview
+from trackflowd import __version__, proc, ringview, spool, statusview
 from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd.admin import Admin, Answer
@@ -48,9 +48,9 @@ from trackflowd.tasks import Table
 log = logging.getLogger(__name__)
 
 #: Exit codes of a daemon that ran: everything that was answered 2xx is stored; some of it waits in
-#: the rings for the next start. What keeps it from starting is raised and gets the tool's code, 1.
+#: rings or spool for the next start. What keeps it from starting is raised and gets the tool's code, 1.
 STORED = 0
-LEFT_IN_RINGS = 3
+LEFT = 3
 
 #: Seconds between two looks when nothing happens: the longest a dead worker's share waits is this
 #: plus a worker's own tick (an ended child wakes us at once; this is for one that falls silent).
@@ -297,12 +297,14 @@ class Supervisor:
     def _verdict(self) -> int:
         """Say what is left where, and the exit code for it."""
         left = [ring for ring in ringview.look(self.data_dir.path / "rings") if ring.used or ring.damage]
-        if not left:
+        spooled = spool.waiting(self.data_dir.path / "spool")
+        if not left and not spooled:
             log.info("stopped: everything that was answered is stored")
             return STORED
         size = sum(ring.used for ring in left)
-        log.warning("stopped: %d bytes of events stay in %d rings; the next start stores them", size, len(left))
-        return LEFT_IN_RINGS
+        log.warning("stopped: %d bytes of events stay in %d rings and %d segments in the spool; "
+                    "the next start stores them", size, len(left), spooled)  # fmt: skip
+        return LEFT
 
     def _close(self) -> None:
         self.runner.stop()
