@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from tests.front_process import FrontProcess
 from tests.rows import SITE, event_id
 from trackflowd.errors import QueryError, StoreAway, StoreReject
 from trackflowd.event import FIELDS, Field
+from trackflowd.sink import outcome
 from trackflowd.sink.base import Batch, QueryLimits, SinkOptions
 from trackflowd.sink.clickhouse import ClickHouseSink
 
@@ -296,3 +298,11 @@ def test_what_is_stored_is_there_after_closing_and_opening(sink: ClickHouseSink)
         sink.query("SELECT 1", "csv", LIMITS)
     sink.open()
     assert sink.count(sent.batch_id, PARTITION) == 10
+
+
+def test_the_codes_that_say_what_became_of_an_insert_are_the_engines_own(sink: ClickHouseSink) -> None:
+    named = re.findall(r"^ +(\d+),  # ([A-Z0-9_]+)", Path(outcome.__file__).read_text(), re.MULTILINE)
+    assert {int(code) for code, _ in named} == outcome.REJECT | outcome.AWAY
+    codes = ", ".join(code for code, _ in named)
+    rows = asked(sink, f"SELECT arrayJoin([{codes}]) AS code, errorCodeToName(code) AS name")
+    assert [(str(row["code"]), row["name"]) for row in rows] == named
