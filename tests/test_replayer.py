@@ -115,6 +115,7 @@ def test_a_batch_that_was_landed_in_pieces_gives_back_what_is_missing_but_no_qua
     lost = len(bench.store.batches.pop(piece))
     answers = while_running(bench, replay)
     assert sum(one["restored"] for one in answers) == lost
+    assert [(one["outcome"], one["lost"]) for one in answers] == [("restored", 0)], "what is aside is not lost"
     bench.drain()
     assert bench.store.ids == Counter(event_id(n) for n in range(20) if n != 3)
 

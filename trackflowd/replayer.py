@@ -125,7 +125,9 @@ class Replayer:
 
     def _by_id(self, found: Ended, dry_run: bool, reply: Reply) -> None:
         cut = found.cut
-        rows = [row for row in self._left(cut) if row is not None]
+        left = self._left(cut)
+        rows = [row for row in left if row is not None]
+        overwritten = len(left) - len(rows)
 
         def job() -> tuple[int, set[tuple[str, bytes]]]:
             held = self._sink.count(cut.batch_id, cut.partition) if found.how == DONE else 0
@@ -141,17 +143,23 @@ class Replayer:
                 return
             missing = [row for row, identity in zip(rows, identities(rows), strict=True) if identity not in known]
             try:
-                self._finish(cut, rows, missing, held, dry_run, reply)
+                self._finish(cut, rows, missing, held, overwritten, dry_run, reply)
             except SpoolFull as problem:
                 reply(None, problem)
 
         self._sender.submit(job, done)
 
     def _finish(
-        self, cut: Cut, rows: Sequence[Record], missing: Sequence[Record], held: int, dry_run: bool, reply: Reply
+        self,
+        cut: Cut,
+        rows: Sequence[Record],
+        missing: Sequence[Record],
+        held: int,
+        overwritten: int,
+        dry_run: bool,
+        reply: Reply,
     ) -> None:
         """Send the missing rows as a new batch, and say what became of the old one."""
-        overwritten = cut.rows - len(rows)
         lost = max(overwritten - max(held - (len(rows) - len(missing)), 0), 0)
         if missing and not dry_run:
             self._send_anew(cut, missing)
