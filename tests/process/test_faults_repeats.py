@@ -1,4 +1,4 @@
-"""Rows 51 and 52 of the fault list and the id window: repeats at once, after a kill and a restart, and at another daemon.
+"""Rows 51 and 52 of the fault list: repeats at once, after a kill and a restart, and at another daemon.
 
 Two daemons, each with a data directory of its own, have one store.
 """
