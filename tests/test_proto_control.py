@@ -91,6 +91,8 @@ BAD = {
     "one of another kind": ({"id": 1, "name": "query", "args": {"sql": 1}}, "bad_arguments"),
     "a bool for a number": ({"id": 1, "name": "flush", "args": {"wait": True}}, "bad_arguments"),
     "a number for a flag": ({"id": 1, "name": "replay", "args": {"since": 1, "dry_run": 1}}, "bad_arguments"),
+    "a text for a list": ({"id": 1, "name": "spool_drop", "args": {"names": "x"}}, "bad_arguments"),
+    "a list of what is no text": ({"id": 1, "name": "spool_drop", "args": {"names": ["x", 1]}}, "bad_arguments"),
     "arguments that are no map": ({"id": 1, "name": "status", "args": [1]}, "bad_arguments"),
 }
 
@@ -121,7 +123,9 @@ def test_hello_is_checked() -> None:
 def test_every_command_is_explained_and_every_default_is_of_its_kind() -> None:
     for command in COMMANDS.values():
         assert command.help
-        given = {arg.name: {"text": "", "number": 1, "flag": True, "map": {}}[arg.kind] for arg in command.args}
+        given = {
+            arg.name: {"text": "", "number": 1, "flag": True, "map": {}, "list": [""]}[arg.kind] for arg in command.args
+        }
         assert read_request({"id": 1, "name": command.name, "args": given}).args == given
         for arg in command.args:
             assert arg.help

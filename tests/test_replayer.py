@@ -33,7 +33,7 @@ def while_running(bench: Bench, questions: Callable[[Flusher], Any]) -> Any:
                 answers.append(error)
             one.drain()
 
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         one.run()
         thread.join(10)

@@ -70,7 +70,7 @@ def test_files_are_dropped_by_name_and_nothing_else(bench: Bench) -> None:
     with pytest.raises(DataDirError, match="quarantine list"):
         while_running(bench, lambda one: one.quarantine_drop([first, "../journal"]))
     assert files(bench) == [first, second]
-    assert while_running(bench, lambda one: one.quarantine_drop([first])) == {"dropped": 1}
+    assert while_running(bench, lambda one: one.quarantine_drop([first])) == {"dropped": 1, "rows": 1}
     assert files(bench) == [second]
 
 

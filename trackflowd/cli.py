@@ -24,7 +24,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from trackflowd import cli_ask, cli_replay, cli_run, cli_tasks, cli_tools
+from trackflowd import cli_ask, cli_quarantine, cli_replay, cli_run, cli_spool, cli_tasks, cli_tools
 from trackflowd.cli_parser import Commands, Handler, program_parser
 from trackflowd.cli_text import Style, clean
 from trackflowd.errors import ConfigError, ControlError, TrackflowError
@@ -139,6 +139,8 @@ def _operator_parser() -> argparse.ArgumentParser:
         target.add_argument("--data-dir", metavar="DIR", default=default, help="the daemon's data directory")
     commands = Commands(parser, [shared])
     cli_ask.add_commands(commands)
+    cli_spool.add_commands(commands)
+    cli_quarantine.add_commands(commands)
     cli_replay.add_commands(commands)
     cli_tasks.add_commands(commands)
     cli_tools.add_commands(commands)

@@ -47,9 +47,7 @@ def _add_ring(commands: Commands) -> None:
     for parser in (check, dump):
         parser.add_argument("path", nargs="*", type=Path, help="ring files (default: all of the data directory)")
         parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    dump.add_argument(
-        "--limit", type=_positive, default=sys.maxsize, metavar="N", help="at most N records of each ring"
-    )
+    dump.add_argument("--limit", type=positive, default=sys.maxsize, metavar="N", help="at most N records of each ring")
 
 
 def _add_geo(commands: Commands) -> None:
@@ -84,7 +82,8 @@ def _add_geo(commands: Commands) -> None:
         parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number above 0, of the command line."""
     if not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trackflowd import __version__, ringview, statusview
+from trackflowd import __version__, quarantine, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd.errors import ControlError, QueryError, TrackflowError
 from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL, BadRequest
@@ -23,6 +23,10 @@ SOON = 1.0
 GRACE = 10.0
 #: Seconds between two looks whether a flush is done.
 LOOK = 0.02
+#: Seconds the flusher may take for an order about files: it syncs some, between two batches.
+ORDER = 60.0
+#: Quarantine files that are retried in one call: at some ms of syncs for each, the flusher's loop goes on in between.
+AT_ONCE = 100
 
 
 class Commands:
@@ -157,6 +161,30 @@ class Commands:
     async def task_resume(self, id: float) -> dict[str, Any]:
         """Have one go on; the task."""
         return self._daemon.runner.resume(int(id))
+
+    async def spool_drop(self, names: Sequence[str]) -> Any:
+        """Give up batches of the spool; how many, and how many rows."""
+        return await self._order("spool_drop", names)
+
+    async def quarantine_drop(self, names: Sequence[str]) -> Any:
+        """Delete quarantine files; how many, and how many rows."""
+        return await self._order("quarantine_drop", names)
+
+    async def _order(self, name: str, names: Sequence[str]) -> Any:
+        if not names:
+            raise BadRequest("bad_arguments", f"{name}: names must not be empty", "name what is to go")
+        return await self._daemon.crew.ask_flusher(name, ORDER, names=list(names))
+
+    async def quarantine_retry(self, names: Sequence[str]) -> dict[str, Any]:
+        """Send quarantined rows again, those named or all that can be; what came of it."""
+        if not names:
+            found = await asyncio.to_thread(quarantine.look, self._daemon.data_dir.path / "quarantine")
+            names = [one["name"] for one in found if one["retry"]]
+        told: dict[str, Any] = {"retried": 0, "rows": 0, "skipped": []}
+        for at in range(0, len(names), AT_ONCE):
+            part = await self._daemon.crew.ask_flusher("quarantine_retry", ORDER, names=list(names[at : at + AT_ONCE]))
+            told = {key: told[key] + part[key] for key in told}
+        return told
 
     async def drain(self) -> None:
         """Stop as SIGTERM does."""

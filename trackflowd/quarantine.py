@@ -25,6 +25,12 @@ from trackflowd.ring.layout import Record
 from trackflowd.segment import SUFFIX, Head, no_room, write_durably
 from trackflowd.spool import head_of
 
+#: What raw files are, by the first part of their name.
+_RAW = {
+    "damaged": "bytes of a ring that are no record",
+    "batch": "bytes of a ring, of a batch that could not be put together again",
+    "segment": "a segment of the spool some of whose rows are damaged",
+}
 #: Names of rows the store refused begin with this; only these can be tried again as they are.
 _ROWS, _UNREADABLE = "rows-", "unreadable-"
 
@@ -102,14 +108,17 @@ def look(directory: Path) -> list[dict[str, Any]]:
     """
     found = []
     for path in sorted(directory.glob("*")):
+        if path.suffix == ".tmp":
+            continue  # being written, or left by a kill in the middle
         try:
-            found.append(_describe(path))
+            found.append(describe(path))
         except FileNotFoundError:
             continue  # retried or dropped meanwhile
     return found
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, Any]:
+    """One of them. FileNotFoundError: it is gone."""
     status = path.stat()
     kind = path.name.partition("-")[0]
     about: dict[str, Any] = {
@@ -122,4 +131,4 @@ def _describe(path: Path) -> dict[str, Any]:
         except SegmentDamaged as error:
             return about | {"reason": error.text, "retry": False}
         return about | {"rows": head.rows, "at": head.at, "reason": head.reason, "batch": head.batch}
-    return about | {"reason": "bytes that could not be read as records"}
+    return about | {"reason": _RAW.get(kind, "not a file of this program")}

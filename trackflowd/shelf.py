@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trackflowd import segment
+from trackflowd import quarantine, segment
 from trackflowd.batch import checksum
 from trackflowd.cuts import Cut
 from trackflowd.errors import DataDirError, SegmentDamaged
@@ -96,26 +96,35 @@ class Shelf:
         )  # fmt: skip
 
     def drop(self, names: Sequence[str]) -> dict[str, Any]:
-        """Delete quarantine files for good. DataDirError: no such file."""
-        paths = [self._quarantine.find(name) for name in names]
+        """Delete quarantine files for good; ``dropped`` (files) and ``rows`` (0 for bytes that are none).
+
+        Raises:
+            DataDirError: no such file; nothing is deleted then.
+        """
+        rows = 0
+        paths = {self._quarantine.find(name) for name in names}
         for path in paths:
+            rows += quarantine.describe(path)["rows"]
             path.unlink()
             log.warning("%s was dropped from quarantine on request", path.name)
-        return {"dropped": len(paths)}
+        return {"dropped": len(paths), "rows": rows}
 
     def drop_spooled(self, names: Sequence[str]) -> dict[str, Any]:
         """Give up batches that wait in the spool: their rows are lost, and counted.
 
+        Returns:
+            ``dropped`` (segments; of each what was not settled yet), ``rows``.
+
         Raises:
             DataDirError: no such segment, or the batch is being sent right now.
         """
-        cuts = [cut for name in names for cut in self._named(name)]
+        segments = set(names)
+        cuts = [cut for name in segments for cut in self._named(name)]
         for cut in cuts:
             self._lander.drop(cut.batch_id)
+            self._slot.add("rows_dropped", cut.rows)
             log.warning("batch %032x of %d rows was dropped from the spool on request", cut.batch_id, cut.rows)
-        rows = sum(cut.rows for cut in cuts)
-        self._slot.add("rows_dropped", rows)
-        return {"dropped": len(cuts), "rows": rows}
+        return {"dropped": len(segments), "rows": sum(cut.rows for cut in cuts)}
 
     def _named(self, name: str) -> list[Cut]:
         """Open batches whose rows are in that segment."""

@@ -123,7 +123,7 @@ class Arg:
 
     Args:
         name: its key in ``args``.
-        kind: ``text``, ``number``, ``flag`` or ``map``.
+        kind: ``text``, ``number``, ``flag``, ``map`` or ``list`` (of texts).
         help: one line.
         default: used where it is not given; ``...``: it must be given.
     """
@@ -154,6 +154,7 @@ class Command:
 
 
 _TASK_ID = Arg("id", "number", "number of the task; `tasks` lists them")
+_NAMES = Arg("names", "list", "names of files, as the list command of the tool shows them")
 
 _COMMANDS = (
     Command("version", "versions of the daemon and of this protocol"),
@@ -208,6 +209,16 @@ _COMMANDS = (
     Command("task", "one long job, with its history", (_TASK_ID,)),
     Command("task_cancel", "have a long job end after its present step", (_TASK_ID,), acting=True),
     Command("task_resume", "have an ended long job go on where it was", (_TASK_ID,), acting=True),
+    Command(
+        "spool_drop", "give up batches that wait in the spool: their rows are lost for good", (_NAMES,), acting=True
+    ),
+    Command(
+        "quarantine_retry",
+        "send rows the store refused again",
+        (Arg("names", "list", "files; none: all that can be", ()),),
+        acting=True,
+    ),
+    Command("quarantine_drop", "delete quarantine files: what is in them is lost for good", (_NAMES,), acting=True),
     Command("drain", "stop as SIGTERM does: answer what is in flight, store everything, end", acting=True),
     Command("stop", "stop in about a second; what is not stored stays in the rings", acting=True),
 )
@@ -219,6 +230,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "number": (int, float),
     "flag": (bool,),
     "map": (dict, type(None)),
+    "list": (list, tuple),
 }
 
 
@@ -290,11 +302,14 @@ def read_args(owner: str, args: Sequence[Arg], given: Any) -> dict[str, Any]:
 
 
 def _value(owner: str, arg: Arg, given: Mapping[str, Any]) -> Any:
-    value = given.get(arg.name, arg.default)
+    value: Any = given.get(arg.name, arg.default)
     if value is ...:
         raise BadRequest("bad_arguments", f"{owner} needs the argument {arg.name}", arg.help)
     if isinstance(value, bool) != (arg.kind == "flag") or not isinstance(value, _KINDS[arg.kind]):
         raise BadRequest("bad_arguments", f"{owner}: {arg.name} must be a {arg.kind}", arg.help)
+    items: Any = value if arg.kind == "list" else ()
+    if not all(isinstance(item, str) for item in items):
+        raise BadRequest("bad_arguments", f"{owner}: {arg.name} must be a list of texts", arg.help)
     return value
 
 

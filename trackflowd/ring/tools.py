@@ -81,7 +81,10 @@ def dump(path: Path, limit: int = sys.maxsize) -> Iterator[dict[str, Any]]:
         for n, item in enumerate(_items(reader, min(limit, _ROWS))):
             if n >= limit:
                 return
-            yield {"damage": _place(item)} if isinstance(item, Damage) else _row(item)
+            if isinstance(item, Damage):
+                yield {"damage": _place(item)}
+            else:
+                yield {"position": item[0], "end": item[1], **described(item)}
     finally:
         reader.close()
 
@@ -146,12 +149,11 @@ def _place(damage: Damage) -> dict[str, int]:
     return {"start": damage.start, "end": damage.end, "bytes": damage.end - damage.start}
 
 
-def _row(row: Record) -> dict[str, Any]:
-    position, end, event_id, site, received, flags, payload = row
+def described(row: Record) -> dict[str, Any]:
+    """A record for people: ``event_id`` to ``error`` of what ``dump`` yields."""
+    _, _, event_id, site, received, flags, payload = row
     event = _decoded(payload)
     shown: dict[str, Any] = {
-        "position": position,
-        "end": end,
         "event_id": str(uuid.UUID(bytes=event_id)),
         "site_hash": f"{site:016x}",
         "received": _time(received),
