@@ -9,6 +9,7 @@ store and the port for a moment longer, and ``await_children`` waits for them.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import stat
 import time
@@ -17,8 +18,10 @@ from pathlib import Path
 
 from trackflowd.errors import DataDirError
 
+log = logging.getLogger(__name__)
+
 #: Directories made in it.
-INSIDE = ("rings", "journal", "window", "quarantine", "geo", "tmp")
+INSIDE = ("rings", "journal", "window", "spool", "quarantine", "geo", "tmp")
 #: Seconds to wait for the children of a killed supervisor: the kernel sends them SIGKILL at once,
 #: but unmapping gigabytes of an embedded store takes a while.
 CHILDREN_WAIT = 10.0
@@ -43,10 +46,22 @@ class DataDir:
         _make(path)
         self._lock = self._take_lock()
         self.unclean = bool(_read_pid(self._lock))
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self._sign()
         for name in INSIDE:
-            (path / name).mkdir(mode=0o700, exist_ok=True)
+            try:
+                (path / name).mkdir(mode=0o700, exist_ok=True)
+            except OSError as error:
+                os.close(self._lock)
+                raise DataDirError(f"{path / name} cannot be made: {error.strerror}", "free space there") from error
+
+    def _sign(self) -> None:
+        """Write our process id into the lock file; on a full disk we go on without: what is locked is locked."""
+        text = f"{os.getpid()}\n".encode()
+        try:
+            os.pwrite(self._lock, text, 0)
+            os.ftruncate(self._lock, len(text))
+        except OSError as error:
+            log.warning("%s does not name this process: %s", self.path / "lock", error.strerror)
 
     def _take_lock(self) -> int:
         path = self.path / "lock"
@@ -101,6 +116,24 @@ class DataDir:
         """Let go of it, saying in ``lock`` that this was a clean end."""
         os.ftruncate(self._lock, 0)
         os.close(self._lock)
+
+
+def own(path: Path) -> int:
+    """Lock a file of a child for this process; the lock goes with the process.
+
+    Raises:
+        DataDirError: another has it, or it cannot be made.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DataDirError(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise DataDirError(f"{path} is held by another flusher", "wait for it to end, or end it") from error
+    return fd
 
 
 def _make(path: Path) -> None:

@@ -17,7 +17,6 @@ handed to the loop. A kill at any point is covered by the journal: see there.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import gc
 import logging
 import os
@@ -28,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +38,7 @@ from trackflowd.batch import Columns
 from trackflowd.calls import Calls
 from trackflowd.cuts import Range
 from trackflowd.cutter import Cutter
+from trackflowd.datadir import own
 from trackflowd.errors import ConfigError, DataDirError, JournalError, TrackflowError
 from trackflowd.feeds import Feeds
 from trackflowd.journal import Journal
@@ -99,7 +99,7 @@ class Flusher:
         durable = cfg.ring.durability == "disk"
         self._cfg = cfg
         self._slot = slot
-        self._wake = threading.Event()
+        self._wake, self._over = threading.Event(), threading.Event()
         self._draining = self._flush_asked = self._stopping = False
         self._asked: queue.SimpleQueue[tuple[Action, Future[Any]]] = queue.SimpleQueue()
         self._sender = Sender(self._wake.set)
@@ -110,7 +110,7 @@ class Flusher:
         self._sink: Sink = open_sink(cfg.store.url, options)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
         self._gauges_at = self._collected = 0.0
-        self._lock = _own(data_dir / "flusher.lock")
+        self._lock = own(data_dir / "flusher.lock")
         self._journal = Journal(data_dir / "journal", keep=self._still_held, durable=durable)
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
         spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
@@ -140,8 +140,11 @@ class Flusher:
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection over 50,000 rows costs as much as their encoding; ``_beat`` collects now and then
-        while not self._step():
-            pass
+        try:
+            while not self._step():
+                pass
+        finally:
+            self._over.set()
         self._feeds.remove_drained()
 
     def _step(self) -> bool:
@@ -235,10 +238,13 @@ class Flusher:
                 answer.set_exception(error)
 
     def _in_loop(self, action: Action) -> Any:
-        """Have something done in the loop and wait for its answer (called in other threads)."""
+        """Have something done in the loop and wait for its answer (called in other threads). Raises Stopped."""
         answer: Future[Any] = Future()
         self._asked.put((action, answer))
         self._wake.set()
+        while not wait([answer], GAUGES).done:
+            if self._over.is_set():  # a thread that waited for ever would keep the process from ending
+                raise Stopped("the flusher has ended", "ask again once the daemon runs")
         return answer.result()
 
     def _still_held(self, span: Range) -> bool:
@@ -333,21 +339,6 @@ def _reply_to(answer: Future[Any]) -> Callable[[Any, Exception | None], None]:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _own(path: Path) -> int:
-    """Lock the data directory for this flusher; the lock goes with the process.
-
-    Raises:
-        DataDirError: another flusher has it.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise DataDirError(f"{path} is held by another flusher", "wait for it to end, or end it") from error
-    return fd
 
 
 def main(argv: Sequence[str] | None = None) -> int:

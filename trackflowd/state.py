@@ -201,6 +201,19 @@ class State:
             raise self._trouble(error) from error
         return generation
 
+    def published(self, now_ms: int) -> int:
+        """Generation of the snapshot that is there; 0 when there is none, or none with a salt for now.
+
+        Args:
+            now_ms: wall clock, ms since 1970 UTC.
+        """
+        try:
+            snapshot = msgpack.unpackb(self._snapshot.read_bytes())
+            living = any(salt["from_ms"] <= now_ms < salt["to_ms"] for salt in snapshot["salts"])
+            return int(snapshot["generation"]) if living else 0
+        except (OSError, ValueError, TypeError, KeyError):
+            return 0
+
     def _next_generation(self) -> int:
         row = self._db.execute(
             "INSERT INTO meta VALUES ('generation', 1) "

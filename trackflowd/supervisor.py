@@ -101,6 +101,7 @@ class Supervisor:
         self._deadline = 0.0
         self._workers_deadline = 0.0
         self._noted = self._salted = 0.0
+        self._published = False
         self._sink_text = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self.tail = Tail(self.wake.set)
@@ -143,7 +144,7 @@ class Supervisor:
             await self.control.start()
             if self.cfg.admin.listen:
                 await self.admin.start()
-            self._refresh_salts(True)
+            self._refresh_salts(at_start=True)
             self.runner.start()
             log.info(
                 "trackflowd %s starts: %s in %s", __version__, ", ".join(self.listeners.addresses), self.data_dir.path
@@ -221,7 +222,7 @@ class Supervisor:
             elif not self._tasks:
                 self._background(self._ask_why())
         if now - self._salted >= SALTS_EVERY:
-            self._refresh_salts(False)
+            self._refresh_salts()
         self._judge()
 
     def _judge(self) -> None:
@@ -258,15 +259,25 @@ class Supervisor:
             return {}
         return said if isinstance(said, dict) else {}
 
-    def _refresh_salts(self, at_start: bool) -> None:
+    def _refresh_salts(self, at_start: bool = False) -> None:
+        """Renew the salts and tell the workers.
+
+        At the start on a full disk the snapshot of an earlier start does, if it has a salt for today; what could not
+        be written is tried again each ``SALTS_EVERY`` seconds.
+        """
         self._salted = time.monotonic()
+        now = time.time_ns() // 1_000_000
         try:
-            if self.state.rotate(time.time_ns() // 1_000_000) or at_start:
+            if self.state.rotate(now) or not self._published:
                 self.crew.page.generation = self.state.publish()
+            self._published = True
         except DataDirError as error:
-            if at_start:
+            self._published = False
+            if at_start and not (generation := self.state.published(now)):
                 raise
-            log.error("salts are not renewed: %s", error)
+            if at_start:
+                self.crew.page.generation = generation
+            log.error("salts are not renewed: %s; going on with those of before", error)
 
     # ------------------------------------------------------------------ drain
 
