@@ -20,6 +20,9 @@ from trackflowd import proc
 from trackflowd.proto.control import Decoder, encode
 from trackflowd.shared import Page, Slot, State
 
+#: What the flusher says of itself.
+SAID = {"sink": {"text": "as told"}, "spool": {"text": "no room, as told"}}
+
 
 class Child:
     """What both have in common."""
@@ -93,13 +96,17 @@ class Child:
         elif name == "query":
             self.ordered(message["id"], args["sql"])
         elif name == "status":
-            self.say(type="reply", id=message["id"], ok=True, value={"sink": {"text": "as told"}})
+            self.say(type="reply", id=message["id"], ok=True, value=SAID)
         elif name == "replay_plan":
             self.say(type="reply", id=message["id"], ok=True, value=self.replay.plan())
         elif name == "replay_batch":
             self.replay.note(args["batch"])
             self.waiting.append(message)
-        elif name in ("stats", "flush"):
+        elif name == "quarantine_retry":
+            count = len(args["names"])
+            value = {"retried": count, "rows": count, "skipped": [f"call of {count}"]}
+            self.say(type="reply", id=message["id"], ok=True, value=value)
+        elif name in ("stats", "flush", "spool_drop", "quarantine_drop"):
             self.say(type="reply", id=message["id"], ok=True, value=args)
         else:
             error = {"code": "unknown_command", "text": name, "hint": ""}

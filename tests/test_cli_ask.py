@@ -101,9 +101,11 @@ def test_the_overview_has_other_forms(flag: str, mark: str, tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ({"stored": True, "left": 0, "seconds": 0.25}, "stored, after 250 ms"),
-        ({"stored": False, "left": 2048, "seconds": 0.0}, "asked for; 2 KiB still wait in the rings"),
-        ({"stored": False, "left": 0, "seconds": 0.0}, "asked for; batches still wait for the store"),
+        ({"stored": True, "left": 0, "spooled": 0, "seconds": 0.25}, "stored, after 250 ms"),
+        (
+            {"stored": False, "left": 2048, "spooled": 3, "seconds": 0.0},
+            "asked for; 2 KiB still wait in the rings, 3 batches in the spool",
+        ),
     ],
 )
 def test_flush_says_whether_all_is_stored(

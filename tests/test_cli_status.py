@@ -31,7 +31,11 @@ STATUS: dict[str, Any] = {
     "sink": {"url": "chdb:", "state": "ok", "text": "", "last_error": ""},
     "oldest_pending_s": 0.4,
     "refusals": {"bad_json": 5, "timeout": 2, "method": 0},
-    "window": {"ids": 12340, "span_s": 190.0},
+    "window": {"ids": 12340, "span_s": 190.0, "duplicates": 2},
+    "spool": {"segments": 0, "bytes": 0, "limit": 2**32, "free": 2**31, "oldest_s": None, "text": ""},
+    "buffer": {"room": 2**31, "bytes_s": 0.0, "full_in_s": None},
+    "quarantine": {"files": 0, "rows": 0},
+    "disk": {"total": 2**37, "free": 2**36, "rings": 2**26, "spool": 0, "store": 2**30, "days_to_full": None},
     "listen": {"http": ["127.0.0.1:8080"], "admin": "127.0.0.1:8081", "control": "/run/t/control.sock"},
     "data_dir": "/var/lib/trackflow",
     "geo": {"database": "/geo/x.mmdb", "type": "DBIP-Country-Lite", "built": 1_793_491_200},
@@ -94,6 +98,45 @@ def test_a_ring_says_what_is_not_synced_and_that_it_was_given_up() -> None:
     assert "synced" not in shown(rings=[{**ring, "synced": 0}])
     assert "synced" not in shown(rings=[{**ring, "synced": 3 * 1024}])
     assert "the disk refused a sync" in shown(rings=[{**ring, "failed": True}])
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("12,340 event ids remembered, 3 m 10 s back; 2 repeats left out", {}),
+        ("spool       empty; 2 GiB of 4 GiB can be used", {}),
+        ("spool       none: its limit is 0", {"spool": {"segments": 0, "limit": 0, "free": 0}}),
+        (
+            "spool       3 batches, 1 MiB of 4 GiB; the oldest is 50 s old",
+            {"spool": {"segments": 3, "bytes": 2**20, "limit": 2**32, "free": 0, "oldest_s": 50.0, "text": ""}},
+        ),
+        ("            no\ufffdroom", {"spool": {"segments": 0, "limit": 2**32, "text": "no\x1broom"}}),
+        ("buffer      room for 2 GiB in rings and spool; nothing comes in", {}),
+        (
+            "rings and spool full in 12 m 30 s at the present rate if the store takes nothing",
+            {"buffer": {"room": 1, "bytes_s": 1.0, "full_in_s": 750.0}},
+        ),
+        ("rings and spool are full", {"buffer": {"room": 0, "bytes_s": 0.0, "full_in_s": 0.0}}),
+        ("disk        64 GiB of 128 GiB free", {}),
+        ("            rings 64 MiB, spool 0 B, store 1 GiB", {}),
+        ("128 GiB free; disk full in 41 d 0 h as", {"disk": {**STATUS["disk"], "days_to_full": 41.0}}),
+        ("quarantine  2 files, 5 rows", {"quarantine": {"files": 2, "rows": 5}}),
+    ],
+)
+def test_what_waits_and_for_how_much_there_is_room_is_shown(text: str, changes: dict[str, Any]) -> None:
+    assert text in shown(**changes)
+
+
+@pytest.mark.parametrize(("left", "colour"), [(599.0, "31"), (3599.0, "33"), (3601.0, "")])
+def test_little_time_is_red(left: float, colour: str) -> None:
+    buffer = {"room": 1, "bytes_s": 1.0, "full_in_s": left}
+    (line,) = [one for one in lines({"buffer": buffer}, Style(True)) if "full in" in one]
+    assert (f"\x1b[{colour}mrings" in line) if colour else ("m\x1b" not in line and line.endswith("nothing"))
+
+
+def test_a_server_s_disk_and_nothing_in_quarantine_are_not_shown() -> None:
+    assert "store" not in shown(disk={**STATUS["disk"], "store": None}).partition("disk ")[2].splitlines()[1]
+    assert "quarantine" not in shown()
 
 
 def test_an_unknown_geo_date_is_left_out() -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.supervised import Running, play
+from tests.test_segment import ROWS
+from tests.test_spool import cut
 from trackflowd.errors import ControlError, QueryError
 from trackflowd.proto.control import COMMANDS
+from trackflowd.quarantine import Quarantine
 from trackflowd.ring import file
 
 
@@ -27,7 +30,8 @@ def test_status_has_everything_that_is_promised(tmp_path: Path) -> None:
         status = await running.commands.status()
         assert list(status) == [
             "version", "pid", "uptime_s", "health", "processes", "rates", "totals", "rings", "sink",
-            "oldest_pending_s", "refusals", "batches", "window", "data_dir", "listen", "geo",
+            "oldest_pending_s", "refusals", "batches", "window", "spool", "buffer", "data_dir", "quarantine", "disk",
+            "listen", "geo",
         ]  # fmt: skip
         assert status["pid"] == os.getpid()
         assert status["listen"]["http"] == running.supervisor.listeners.addresses
@@ -97,6 +101,82 @@ def test_a_flush_waits_until_the_tails_have_moved(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         file.open_for_reader(ring.path).store_tail(ring.writer.head)
         assert (await waiting)["stored"] is True
+
+    play(tmp_path, story)
+
+
+def test_a_flush_waits_until_what_the_rings_passed_on_to_the_spool_is_stored(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        spool = tmp_path / "data" / "spool"
+        first, second = (spool / f"{n:032x}.segment" for n in (1, 2))
+        first.write_bytes(b"x")
+        second.write_bytes(b"x")
+        slot = running.supervisor.crew.page.slot("flusher")
+        slot.publish({"rows_open": 7, "batches_open": 2})
+        with pytest.raises(
+            ControlError, match=r"2 batches in the spool are not stored after 0 s \(7 rows in 2"
+        ) as caught:
+            await running.commands.flush(0.05)
+        assert caught.value.code == "not_stored"
+        assert (await running.commands.flush(0))["spooled"] == 2
+        second.unlink()  # the older one is refused: the younger goes first
+        with pytest.raises(ControlError, match="1 batches in the spool"):
+            await running.commands.flush(0.05)
+        waiting = asyncio.ensure_future(running.commands.flush(60))
+        await asyncio.sleep(0.05)
+        (spool / f"{3:032x}.segment").write_bytes(b"x")  # spooled meanwhile: not waited for
+        first.unlink()
+        assert (await waiting)["stored"] is True
+
+    play(tmp_path, story)
+
+
+def test_orders_about_files_go_to_the_flusher(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        assert await running.commands.spool_drop(["a"]) == {"names": ["a"]}
+        assert await running.commands.quarantine_drop(["a", "b"]) == {"names": ["a", "b"]}
+        for act in (running.commands.spool_drop, running.commands.quarantine_drop):
+            with pytest.raises(ControlError, match="must not be empty"):
+                await act([])
+
+    play(tmp_path, story)
+
+
+def test_all_that_can_be_is_retried_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackflowd.commands.AT_ONCE", 2)
+
+    async def story(running: Running) -> None:
+        await running.ready()
+        quarantine = Quarantine(tmp_path / "data" / "quarantine")
+        for n in range(5):
+            quarantine.put_row(cut(9), ROWS[0], 5, n, "no")
+        quarantine.put_raw("damaged-x", b"x")
+        told = await running.commands.quarantine_retry([])
+        assert told == {"retried": 5, "rows": 5, "skipped": ["call of 2", "call of 2", "call of 1"]}
+        assert (await running.commands.quarantine_retry(["x"]))["skipped"] == ["call of 1"]
+
+    play(tmp_path, story)
+
+
+def test_status_counts_what_waits_beside_the_rings(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        data = tmp_path / "data"
+        Quarantine(data / "quarantine").put_row(cut(9), ROWS[0], 5, 1, "no")
+        slot = running.supervisor.crew.page.slot("flusher")
+        since = time.time_ns() // 1_000_000 - 60_000
+        slot.publish({"spool_segments": 2, "spool_bytes": 4096, "spool_free": 8192, "open_since_ms": since})
+        ring = file.open_for_writer(data / "rings", 0, 65536)
+        status = await running.commands.status()
+        assert status["quarantine"] == {"files": 1, "rows": 1}
+        assert (status["spool"]["segments"], status["spool"]["bytes"], status["spool"]["free"]) == (2, 4096, 8192)
+        assert 60 <= status["spool"]["oldest_s"] < 120
+        assert status["buffer"] == {"room": 8192 + ring.writer.capacity, "bytes_s": 0.0, "full_in_s": None}
+        assert status["disk"]["spool"] == 4096
+        assert status["disk"]["rings"] == ring.path.stat().st_size
+        assert 0 < status["disk"]["free"] <= status["disk"]["total"]
 
     play(tmp_path, story)
 

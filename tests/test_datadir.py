@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -47,6 +48,33 @@ def test_a_clean_end_is_told_from_a_kill(tmp_path: Path) -> None:
     third = DataDir(tmp_path)
     assert not third.unclean
     third.close()
+
+
+def test_a_full_disk_does_not_keep_it_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    DataDir(tmp_path).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        opened = DataDir(tmp_path)
+        with pytest.raises(DataDirError, match="another trackflowd works"):
+            DataDir(tmp_path)
+    opened.close()
+    (tmp_path / "spool").rmdir()
+    monkeypatch.setattr(Path, "mkdir", lambda path, **_: full() if path.name == "spool" else None)
+    with pytest.raises(DataDirError, match="spool cannot be made"):
+        DataDir(tmp_path)
+
+
+def test_a_child_s_lock_is_one_process_s(tmp_path: Path) -> None:
+    held = datadir.own(tmp_path / "flusher.lock")
+    with pytest.raises(DataDirError, match="another flusher"):
+        datadir.own(tmp_path / "flusher.lock")
+    os.close(held)
+    os.close(datadir.own(tmp_path / "flusher.lock"))
+    with pytest.raises(DataDirError, match="cannot be opened"):
+        datadir.own(tmp_path / "none" / "flusher.lock")
 
 
 @pytest.mark.parametrize("name", ["flusher.lock", "rings/0-x.ring"])

@@ -74,6 +74,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "offices",
         (
             *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control", "admin"),
+            *("budget", "salts"),
             *("job", "taskrunner", "taskkinds", "task_replay"),
         ),
     ),

@@ -12,6 +12,7 @@ from tests.rows import event_id, row
 from tests.test_lander import away, run, segments, well
 from tests.test_replayer import while_running
 from trackflowd.errors import DataDirError
+from trackflowd.flusher import Stopped
 
 BAD = {3, 17}
 
@@ -63,6 +64,15 @@ def test_killed_in_the_middle_of_a_retry_every_row_is_stored_once_or_still_aside
     while_running(bench, lambda one: one.quarantine_retry([]))
     assert bench.store.ids == Counter(event_id(n) for n in range(20))
     assert files(bench) == []
+
+
+def test_who_asks_a_flusher_that_has_ended_is_not_left_waiting(bench: Bench) -> None:
+    with bench.flusher() as one:
+        one.stop()
+        with pytest.raises(Stopped):
+            one.run()
+        with pytest.raises(Stopped, match="has ended"):
+            one.quarantine_retry([])
 
 
 def test_files_are_dropped_by_name_and_nothing_else(bench: Bench) -> None:

@@ -50,6 +50,18 @@ def test_a_salt_dies_48_hours_after_its_day(directory: Path, after: int, kept: b
     assert (20_000 in days(state)) is kept
 
 
+def test_a_snapshot_serves_as_long_as_it_has_a_salt_for_the_day(directory: Path) -> None:
+    state = State(directory)
+    assert state.published(NOON) == 0
+    state.rotate(NOON)
+    generation = state.publish()
+    assert state.published(NOON) == state.published(NOON + 2 * DAY_MS) == generation
+    assert state.published(NOON + 3 * DAY_MS) == 0
+    for raw in (b"", b"\xc1", msgpack.packb([]), msgpack.packb({"generation": 1, "salts": [{}]})):
+        (directory / "snapshot.msgpack").write_bytes(raw)
+        assert state.published(NOON) == 0
+
+
 def test_a_destroyed_salt_is_in_no_file_any_more(directory: Path) -> None:
     state = State(directory)
     state.rotate(NOON)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from tests.supervised import Running, play
 from trackflowd import statusview
 from trackflowd.ringview import RingFill
-from trackflowd.statusview import SPAN, Health, Rates, health
+from trackflowd.statusview import SPAN, Health, Rates, Told, health
 
 
 def full(fill: float) -> RingFill:
@@ -42,7 +43,7 @@ def test_a_store_that_is_not_well_is_the_reason(tmp_path: Path, number: int, rea
         await running.ready()
         crew = running.supervisor.crew
         await running.order(f"store {number}")
-        judged = health(crew, [], False, "refused")
+        judged = health(crew, [], False, Told("refused"))
         assert not judged.ready
         assert judged.reason.startswith(reason)
 
@@ -52,15 +53,51 @@ def test_a_store_that_is_not_well_is_the_reason(tmp_path: Path, number: int, rea
 def test_what_stands_in_the_way_is_said(tmp_path: Path) -> None:
     async def story(running: Running) -> None:
         crew = running.supervisor.crew
-        assert health(crew, [], False, "").reason == "no worker is ready"
+        assert health(crew, [], False).reason == "no worker is ready"
         await running.ready()
-        assert health(crew, [], False, "") == Health(True, "")
-        assert health(crew, [full(0.89)], False, "").ready
-        assert health(crew, [full(0.9)], False, "").reason == "ring 0-x.ring is 90% full"
+        assert health(crew, [], False) == Health(True, "")
+        assert health(crew, [full(0.89)], False).ready
+        assert health(crew, [full(0.9)], False).reason == "ring 0-x.ring is 90% full"
         failed = RingFill("1-x.ring", 1, "", 1000, 0, 0, failed=True)
-        assert health(crew, [full(0.1), failed], False, "").reason.startswith("worker 1 has no ring")
-        assert health(crew, [failed, RingFill("1-y.ring", 1, "", 1000, 0, 0)], False, "").ready
-        assert health(crew, [], True, "").reason == "stopping"
+        assert health(crew, [full(0.1), failed], False).reason.startswith("worker 1 has no ring")
+        assert health(crew, [failed, RingFill("1-y.ring", 1, "", 1000, 0, 0)], False).ready
+        assert health(crew, [], True).reason == "stopping"
+
+    play(tmp_path, story)
+
+
+def test_the_reason_says_for_how_long_and_what_is_to_come(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        crew = running.supervisor.crew
+        told = Told("connection refused", time.time_ns() // 1_000_000 - 40_000, "no room in the spool")
+        await running.order("store 2")
+        reason = health(crew, [], False, told, 722.0).reason
+        assert re.fullmatch("store away for 4[0-9] s: connection refused; rings and spool full in 12 min", reason), (
+            reason
+        )
+        await running.order("store 4")
+        assert re.match(r"store: refuses what it is sent, for 4. s: conn", health(crew, [], False, told).reason)
+        await running.order("store 1")
+        crew.page.slot("flusher").set("spool_full", 1)
+        assert health(crew, [], False, told, 90.0).reason == (
+            "the store does not keep up and the spool is full: no room in the spool; rings and spool full in 90 s"
+        )
+        assert health(crew, [full(0.9)], False, told, 0.0).reason.endswith("90% full; rings and spool full in 0 s")
+        crew.page.slot("flusher").set("spool_full", 0)
+        assert health(crew, [], False, told, 90.0) == Health(True, "")
+
+    play(tmp_path, story)
+
+
+def test_readiness_turns_with_the_spool_and_back_without_a_restart(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        supervisor = running.supervisor
+        supervisor.crew.page.slot("flusher").set("spool_full", 1)
+        await running.until(lambda: "no room, as told" in supervisor.health.reason)
+        supervisor.crew.page.slot("flusher").set("spool_full", 0)
+        await running.until(lambda: supervisor.health.ready)
 
     play(tmp_path, story)
 

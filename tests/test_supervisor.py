@@ -134,6 +134,17 @@ def test_a_second_signal_hurries_and_what_stays_is_said(tmp_path: Path, caplog: 
     assert any("bytes of events stay in 1 rings" in record.getMessage() for record in caplog.records)
 
 
+def test_what_stays_in_the_spool_is_said_and_counts_as_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        (tmp_path / "data" / "spool" / f"{1:032x}.segment").write_bytes(b"x" * 100)
+        running.supervisor.queue("SIGTERM")
+        assert await running.over == LEFT
+
+    play(tmp_path, story)
+    assert any("1 segments in the spool (100 bytes)" in record.getMessage() for record in caplog.records)
+
+
 def test_a_worker_that_does_not_drain_is_killed_in_time_for_the_flusher(tmp_path: Path) -> None:
     async def story(running: Running) -> None:
         await running.ready()
@@ -211,7 +222,7 @@ def test_salts_are_there_before_the_first_child(tmp_path: Path) -> None:
 
 
 def test_salts_are_renewed_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackflowd.supervisor.SALTS_EVERY", 0.0)
+    monkeypatch.setattr("trackflowd.salts.SALTS_EVERY", 0.0)
 
     async def story(running: Running) -> None:
         await running.ready()

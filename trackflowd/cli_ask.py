@@ -59,7 +59,7 @@ def add_commands(commands: Commands) -> None:
     _add_stats(commands)
     flush = commands.add(
         "flush",
-        "store what the rings hold now, and wait until it is stored",
+        "store what rings and spool hold now, and wait until it is stored",
         _flush,
         "trackflow flush\ntrackflow flush --wait 60",
     )
@@ -157,8 +157,7 @@ def _flush(args: argparse.Namespace) -> int:
     elif value["stored"]:
         say(f"stored, after {duration(value['seconds'])}")
     else:
-        what = f"{size(value['left'])} still wait in the rings" if value["left"] else "batches still wait for the store"
-        say(f"asked for; {what}")
+        say(f"asked for; {size(value['left'])} still wait in the rings, {count(value['spooled'])} batches in the spool")
     return 0
 
 

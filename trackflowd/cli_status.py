@@ -21,7 +21,10 @@ NO_GEO = "no database: countries stay empty (`trackflow geo update` fetches a fr
 # Written over line by line, so that nothing flickers: ECMA-48's CUP, ED and EL.
 _CLEAR, _HOME, _REST, _REST_OF_LINE = "\x1b[2J", "\x1b[H", "\x1b[J", "\x1b[K"
 _BAR = 12
-_LABEL = 10  # columns of the labels at the left
+_LABEL = 12  # columns of the labels at the left
+#: Seconds to full buffers, and days to a full disk, below which a figure is alarming (red), or worth a look (yellow).
+_SOON_S, _NEAR_S = 600.0, 3600.0
+_SOON_DAYS, _NEAR_DAYS = 7.0, 30.0
 
 
 def show(ask: Callable[[], Status], as_json: bool, watch: bool) -> None:
@@ -54,6 +57,7 @@ def lines(status: Status, style: Style) -> list[str]:
         _headline(status, style),
         _events(status, style),
         _store(status, style),
+        _buffer(status, style),
         _rings(status, style),
         _processes(status, style),
         _refusals(status, style),
@@ -132,9 +136,67 @@ def _store(status: Status, style: Style) -> list[str]:
         rows[0] += f": {text}"
     if sink.get("last_error"):
         rows.append(style.dim(f"last error: {clean(sink['last_error'])}"))
-    if window := status.get("window"):
-        rows.append(f"{count(window.get('ids') or 0)} event ids remembered")
-    return _labelled("store", rows, style)
+    return _labelled("store", rows, style) + _window(status, style)
+
+
+def _window(status: Status, style: Style) -> list[str]:
+    window = status.get("window")
+    if not window:
+        return []
+    text = f"{count(window.get('ids') or 0)} event ids remembered, {duration(window.get('span_s') or 0)} back"
+    if (repeats := window.get("duplicates")) is not None:
+        text += f"; {count(repeats)} repeats left out"
+    return _labelled("window", [text], style)
+
+
+def _buffer(status: Status, style: Style) -> list[str]:
+    """What waits beside the rings, for how much more there is room, and the disk under all of it."""
+    spool, quarantine, buffer, disk = (status.get(name) or {} for name in ("spool", "quarantine", "buffer", "disk"))
+    shown: list[str] = []
+    if spool:
+        shown += _labelled("spool", _spool(spool, style), style)
+    if buffer:
+        shown += _labelled("buffer", [_full_in(buffer, style)], style)
+    if disk:
+        shown += _labelled("disk", _disk(disk, style), style)
+    if quarantine.get("files"):
+        files, rows = quarantine["files"], quarantine.get("rows") or 0
+        text = f"{count(files)} files, {count(rows)} rows that could not be stored: trackflow quarantine list"
+        shown += _labelled("quarantine", [style.bad(text)], style)
+    return shown
+
+
+def _spool(spool: Status, style: Style) -> list[str]:
+    segments, limit = spool.get("segments") or 0, spool.get("limit") or 0
+    if not segments:
+        first = (
+            f"empty; {size(spool.get('free') or 0)} of {size(limit)} can be used" if limit else "none: its limit is 0"
+        )
+    else:
+        first = f"{count(segments)} batches, {size(spool.get('bytes') or 0)} of {size(limit)}"
+        if (oldest := spool.get("oldest_s")) is not None:
+            first += f"; the oldest is {duration(oldest)} old"
+        first = style.odd(first)
+    return [first, style.bad(clean(spool["text"]))] if spool.get("text") else [first]
+
+
+def _full_in(buffer: Status, style: Style) -> str:
+    left = buffer.get("full_in_s")
+    if left is None:
+        return f"room for {size(buffer.get('room') or 0)} in rings and spool; nothing comes in"
+    paint = style.bad if left < _SOON_S else style.odd if left < _NEAR_S else str
+    words = f"rings and spool full in {duration(left)}" if left else "rings and spool are full"
+    return paint(f"{words} at the present rate if the store takes nothing")
+
+
+def _disk(disk: Status, style: Style) -> list[str]:
+    days = disk.get("days_to_full")
+    first = f"{size(disk.get('free') or 0)} of {size(disk.get('total') or 0)} free"
+    if days is not None:
+        paint = style.bad if days < _SOON_DAYS else style.odd if days < _NEAR_DAYS else str
+        first += paint(f"; disk full in {duration(days * 86400)} as the store grows")
+    places = [(name, disk.get(name)) for name in ("rings", "spool", "store")]
+    return [first, style.dim(", ".join(f"{name} {size(number)}" for name, number in places if number is not None))]
 
 
 def _rings(status: Status, style: Style) -> list[str]:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import __version__, quarantine, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd.errors import ControlError, QueryError, TrackflowError
 from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL, BadRequest
+from trackflowd.segment import SUFFIX
 from trackflowd.sink.base import masked
 
 if TYPE_CHECKING:
@@ -50,9 +52,15 @@ class Commands:
     async def status(self) -> dict[str, Any]:
         """Everything ``trackflow status`` shows."""
         daemon = self._daemon
-        said, geo = await asyncio.gather(daemon.flusher_status(), self._geo())
+        looked = asyncio.to_thread(daemon.budget.look)
+        said, geo, space = await asyncio.gather(daemon.flusher_status(), self._geo(), looked)
         rings = ringview.look(daemon.data_dir.path / "rings")
-        value = statusview.status(daemon.crew, daemon.cfg, rings, daemon.health, daemon.rates, daemon.started, said)
+        room = daemon.budget.spool(statusview.spool_gauges(daemon.crew))
+        value = statusview.status(
+            daemon.crew, daemon.cfg, rings, daemon.health, daemon.rates, daemon.started, said, room
+        )
+        value["quarantine"] = space["quarantine"]
+        value["disk"] = {**space["disk"], "spool": room.used}
         value["listen"] = {
             "http": daemon.listeners.addresses,
             "admin": daemon.admin.address or None,
@@ -104,36 +112,45 @@ class Commands:
         return await self._daemon.crew.ask_flusher("stats", timeout, name=name, args=period)
 
     async def flush(self, wait: float) -> dict[str, Any]:
-        """Have everything stored that is in the rings now.
+        """Have everything stored that is in the rings now, or in the spool once these have passed it on.
 
         Raises:
             ControlError: it is not, after so many seconds.
         """
-        rings = self._daemon.data_dir.path / "rings"
+        rings, spool = self._daemon.data_dir.path / "rings", self._daemon.data_dir.path / "spool"
+        behind: list[Path] | None = None  # segments, the oldest last: what was in the rings and is not stored
         due = {ring.file: ring.head for ring in ringview.look(rings) if not ring.damage}
         began = time.monotonic()
         await self._daemon.crew.ask_flusher("flush", SOON)
-        cut_ms = 0  # by then all of it was cut into batches
         while True:
             now = (ring for ring in ringview.look(rings) if not ring.damage)
             # A ring that failed meanwhile ends before what its head was.
             left = sum(max(min(due.get(ring.file, 0), ring.head) - ring.tail, 0) for ring in now)
-            if not left and not cut_ms:
-                cut_ms = time.time_ns() // 1_000_000
-            stored = not left and await self._settled(cut_ms)
+            if not left and behind is None:
+                behind = sorted(spool.glob(f"*{SUFFIX}"), reverse=True)
+            while behind and not behind[-1].exists():
+                behind.pop()
             waited = time.monotonic() - began
-            if stored or waited >= wait:
+            if behind == [] or waited >= wait:
                 break
             await asyncio.sleep(LOOK)
-        if not stored and wait:
-            raise _not_stored(left, waited, self._daemon.health.reason)
-        return {"stored": stored, "left": left, "seconds": round(waited, 3)}
+        if (behind or left) and wait:
+            raise self._not_stored(left, len(behind or ()), waited)
+        return {"stored": behind == [], "left": left, "spooled": len(behind or ()), "seconds": round(waited, 3)}
 
-    async def _settled(self, cut_ms: int) -> bool:
-        """Whether no batch cut before then is open: a tail moves on when a batch goes to the spool, too."""
-        said = await self._daemon.flusher_status()
-        oldest: int = (said.get("journal") or {}).get("open_since_ms", 0)
-        return bool(said) and (not oldest or oldest > cut_ms)
+    def _not_stored(self, left: int, spooled: int, waited: float) -> ControlError:
+        crew, reason = self._daemon.crew, self._daemon.health.reason
+        open_rows, batches = (crew.slot(crew.flusher).get(name) for name in ("rows_open", "batches_open"))
+        places = [f"{left} bytes of events in the rings"] if left else []
+        places += [f"{spooled} batches in the spool"] if spooled else []
+        cut = f" ({open_rows} rows in {batches} batches are cut and not settled)" if open_rows else ""
+        because = f": {reason}" if reason else ""
+        error = ControlError(
+            f"{' and '.join(places)} are not stored after {waited:.0f} s{cut}{because}",
+            "see `trackflow status` and `trackflow spool list`",
+        )
+        error.code = "not_stored"
+        return error
 
     async def replay(self, since: float, dry_run: bool) -> dict[str, Any]:
         """Start to send again what the store has lost; the task.
@@ -193,11 +210,3 @@ class Commands:
     async def stop(self) -> None:
         """Stop in about a second."""
         self._daemon.queue("stop")
-
-
-def _not_stored(left: int, waited: float, reason: str) -> ControlError:
-    because = f": {reason}" if reason else ""
-    what = f"{left} bytes of events" if left else "events that have left the rings"
-    error = ControlError(f"{what} are not stored after {waited:.0f} s{because}", "see `trackflow status`")
-    error.code = "not_stored"
-    return error

@@ -85,10 +85,11 @@ FLUSHER: tuple[Counter, ...] = (
     _gauge("spool_segments", "batches that wait in the spool"),
     _gauge("spool_bytes", "bytes they take"),
     _gauge("spool_free", "bytes the spool may still take, by its own bound and the free space of the disk"),
+    _gauge("spool_full", "1: a batch that should go to the spool finds no room there"),
     _gauge("oldest_pending_ms", "received time of the oldest event not stored, ms since 1970 UTC; 0: none"),
     _gauge("window_ids", "event ids remembered"),
     _gauge("window_span_ms", "how far back the remembered ids reach, in ms"),
-    _gauge("sink_state", "0 starting, 1 ok, 2 away, 3 doubt"),
+    _gauge("sink_state", "0 starting, 1 ok, 2 away, 3 in doubt, 4 refusing"),
     _gauge("rings", "ring files being read"),
 )
 

@@ -159,11 +159,6 @@ class State:
             raise ValueError(f"unknown kind {kind!r}")
         return []
 
-    def summary(self) -> dict[str, int]:
-        """``open``: batches not settled; ``open_since_ms``: when the oldest was cut, 0 for none. In any thread."""
-        cuts = list(self.open.values())
-        return {"open": len(cuts), "open_since_ms": min((cut.at for cut in cuts), default=0)}
-
     def _open(self, cut: Cut) -> None:
         self.open[cut.batch_id] = cut
         self.window = max(self.window, cut.window)

@@ -225,6 +225,7 @@ class Flusher:
                 self._collected = now
                 gc.collect(1)
             self._feeds.gauges()
+            self._lander.gauge()
             self._slot.set("window_ids", self._window.ids)
             self._slot.set("window_span_ms", max(_now_ms() - self._window.since_ms, 0))
 
@@ -260,7 +261,7 @@ class Flusher:
                 "url": masked(self._cfg.store.url), "identity": self._sink.identity, "state": self._sink_state,
                 "text": self._sink_text, "since_ms": int(self._sink_since * 1000),
             },
-            "journal": {**self._journal.state.summary(), "bytes": self._journal.used},
+            "journal": {"open": len(self._journal.state.open), "bytes": self._journal.used},
             "window": {"ids": self._window.ids, "since_ms": self._window.since_ms},
             "spool": {"text": self._lander.spool_text},
             "last_batch": self._lander.last,

@@ -102,14 +102,14 @@ class Lander:
         """Take a batch that was just journaled."""
         if cut.rows:
             self._open.append(Open(cut, False, rows, columns))
-            self._gauge()
+            self.gauge()
         else:
             self._close(cut, self._journal.done)
 
     def take_up(self, cut: Cut) -> None:
         """Take a batch that was journaled again and may be in the store already."""
         self._open.append(Open(cut, doubt=True))
-        self._gauge()
+        self.gauge()
 
     def drop(self, batch_id: int) -> None:
         """Give a batch up: it is settled, and its rows are gone.
@@ -255,7 +255,7 @@ class Lander:
         if cut.segment and not any(other.segment == cut.segment for other in self._journal.state.open.values()):
             self._spool.remove(cut.segment)
         self._feeds.settle_tails()
-        self._gauge()
+        self.gauge()
 
     # ------------------------------------------------------------ other answers
 
@@ -352,7 +352,7 @@ class Lander:
         if one is not self._sending:
             one.let_go()
         self._feeds.settle_tails()
-        self._gauge()
+        self.gauge()
 
     # ------------------------------------------------------------------- rows
 
@@ -393,5 +393,8 @@ class Lander:
             self._open.remove(one)
             self._close(one.cut, self._journal.quarantined)
 
-    def _gauge(self) -> None:
-        self._slot.publish(gauges(self._open, self._spool.room()))
+    def gauge(self) -> None:
+        """Refresh the counters of what is open and of the spool."""
+        if all(one.cut.segment for one in self._open):
+            self.spool_text = ""  # nothing is left that would want to go there
+        self._slot.publish(gauges(self._open, self._spool.room(), bool(self.spool_text)))

@@ -74,7 +74,7 @@ class Trouble:
         self.due = time.monotonic() + self.backoff.wait()
 
 
-def gauges(batches: Sequence[Open], room: Room) -> dict[str, int]:
+def gauges(batches: Sequence[Open], room: Room, full: bool) -> dict[str, int]:
     """What status shows of open batches and spool, by counter."""
     return {
         "batches_open": len(batches),
@@ -83,4 +83,5 @@ def gauges(batches: Sequence[Open], room: Room) -> dict[str, int]:
         "spool_segments": room.segments,
         "spool_bytes": room.used,
         "spool_free": room.free,
+        "spool_full": int(full),
     }

@@ -117,6 +117,23 @@ def look(directory: Path) -> list[dict[str, Any]]:
     return found
 
 
+def count(directory: Path) -> tuple[int, int]:
+    """Files in quarantine, and rows in them."""
+    files = rows = 0
+    for path in directory.glob("*"):
+        if path.suffix == ".tmp":
+            continue
+        files += 1
+        if path.name.startswith(_ROWS):
+            rows += 1  # as its name says; there may be very many of these
+        elif path.suffix == SUFFIX:
+            try:
+                rows += int(describe(path)["rows"])
+            except FileNotFoundError:
+                files -= 1
+    return files, rows
+
+
 def describe(path: Path) -> dict[str, Any]:
     """One of them. FileNotFoundError: it is gone."""
     status = path.stat()

@@ -142,7 +142,27 @@ class Spool:
         return Room(len(self._sizes), used, max(min(self._max_bytes - used, self._disk_free()), 0))
 
     def _disk_free(self) -> int:
-        return max(shutil.disk_usage(self.directory).free - self._keep_free, 0)
+        return _free_above(self.directory, self._keep_free)
+
+
+def survey(directory: Path, max_bytes: int, keep_free: int) -> Room:
+    """The same of a spool that may be another process's, by its files; an empty one where there is none."""
+    sizes = []
+    for path in directory.glob(f"*{SUFFIX}"):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:
+            continue  # landed meanwhile
+    used = sum(sizes)
+    return Room(len(sizes), used, max(min(max_bytes - used, _free_above(directory, keep_free)), 0))
+
+
+def _free_above(directory: Path, keep_free: int) -> int:
+    """Bytes of the disk that may be used; 0 where that cannot be known."""
+    try:
+        return max(shutil.disk_usage(directory).free - keep_free, 0)
+    except OSError:
+        return 0
 
 
 def head_of(cut: Cut, reason: str, at: int = 0) -> Head:
@@ -151,11 +171,6 @@ def head_of(cut: Cut, reason: str, at: int = 0) -> Head:
         f"{cut.batch_id:032x}", cut.attempt, cut.store, cut.partition, record.VERSION, cut.rows,
         at or time.time_ns() // 1_000_000, reason,
     )  # fmt: skip
-
-
-def waiting(directory: Path) -> int:
-    """Segments in a directory, which need not be there."""
-    return sum(1 for _ in directory.glob(f"*{SUFFIX}"))
 
 
 def look(directory: Path) -> list[dict[str, Any]]:

@@ -15,23 +15,23 @@ from typing import Any
 
 from trackflowd import __version__
 from trackflowd import config as configuration
+from trackflowd.budget import FULL, full_in, room_in, span
 from trackflowd.children import figures
 from trackflowd.counters import TABLES
 from trackflowd.crew import Crew
 from trackflowd.fleet import Phase, Seat
 from trackflowd.ringview import RingFill
 from trackflowd.sink.base import masked
+from trackflowd.spool import Room
 
-#: Part of a ring that may be used before it counts as full: what is left takes a burst of seconds.
-FULL = 0.9
 #: Seconds a rate is averaged over: shorter jumps about, longer hides what just happened.
 SPAN = 10.0
 #: ``sink_state`` of the flusher's counters, in words.
 SINK_STATES = ("starting", "ok", "away", "in doubt", "refusing")
 _SINK_TEXT = {
     "away": "store away",
-    "in doubt": "store: whether it has the last batch is being asked",
-    "refusing": "store: refuses what it is sent",
+    "in doubt": "store: whether it has the last batch is being asked,",
+    "refusing": "store: refuses what it is sent,",
 }
 _FLUSHER_TEXT = {
     Phase.WAITING: "flusher: waits to be started again",
@@ -55,22 +55,49 @@ class Health:
     reason: str
 
 
-def health(crew: Crew, rings: Sequence[RingFill], stopping: bool, sink_text: str) -> Health:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the flusher last said, where something is not well.
+
+    Args:
+        text: of the store; "" when it has not said.
+        since_ms: since when the store is as it is, ms since 1970 UTC; 0: not said.
+        spool: why nothing goes to the spool; "" when it does or was not asked to.
+    """
+
+    text: str = ""
+    since_ms: int = 0
+    spool: str = ""
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Told:
+        """From its status."""
+        sink, kept = said.get("sink") or {}, said.get("spool") or {}
+        return cls(str(sink.get("text") or ""), int(sink.get("since_ms") or 0), str(kept.get("text") or ""))
+
+
+def health(
+    crew: Crew, rings: Sequence[RingFill], stopping: bool, told: Told = Told(), full_in_s: float | None = None
+) -> Health:
     """Judge the daemon; the first thing that stands in the way is the reason.
 
     Args:
         crew: the children.
         rings: as just looked at.
         stopping: a drain has begun.
-        sink_text: what the flusher last said about the store, or "".
+        told: why the store and the spool are not well.
+        full_in_s: seconds until rings and spool are full, if the store takes nothing; None: not in sight.
     """
     if stopping:
         return Health(False, "stopping")
     if not any(seat.phase is Phase.READY for seat in crew.workers):
         return Health(False, "no worker is ready")
     state = sink_state(crew)
+    forecast = "" if full_in_s is None else f"; rings and spool full in {span(full_in_s)}"
     if state in _SINK_TEXT:  # before the flusher's own state: one that finds the store away stays in its start
-        return Health(False, _SINK_TEXT[state] + (f": {sink_text}" if sink_text else ""))
+        lasts = f" for {span(max(time.time() - told.since_ms / 1000, 0.0))}" if told.since_ms else ""
+        words = (_SINK_TEXT[state] + lasts).rstrip(",")
+        return Health(False, words + (f": {told.text}" if told.text else "") + forecast)
     if crew.flusher.phase is not Phase.READY:
         return Health(False, _FLUSHER_TEXT[crew.flusher.phase])
     if state != "ok":
@@ -79,14 +106,27 @@ def health(crew: Crew, rings: Sequence[RingFill], stopping: bool, sink_text: str
     if bare := [ring for ring in rings if ring.failed and ring.slot not in served]:
         return Health(False, f"worker {bare[0].slot} has no ring: the disk refused the last one, no fresh one yet")
     if full := [ring for ring in rings if ring.fill >= FULL]:
-        return Health(False, f"ring {full[0].file} is {full[0].fill:.0%} full")
+        return Health(False, f"ring {full[0].file} is {full[0].fill:.0%} full{forecast}")
+    if crew.slot(crew.flusher).get("spool_full"):
+        why = f": {told.spool}" if told.spool else ""
+        return Health(False, f"the store does not keep up and the spool is full{why}{forecast}")
     return Health(True, "")
+
+
+def spool_gauges(crew: Crew) -> Mapping[str, int] | None:
+    """The flusher's counters where they can be relied on: it has started and shows signs of life."""
+    return crew.slot(crew.flusher).values() if crew.flusher.phase is Phase.READY else None
 
 
 def sink_state(crew: Crew) -> str:
     """State of the store, as the flusher's counters have it; "starting" while there is no flusher."""
     number = crew.slot(crew.flusher).get("sink_state")
     return SINK_STATES[number] if number < len(SINK_STATES) else "starting"
+
+
+def well(crew: Crew) -> bool:
+    """Whether neither store nor spool has to be asked what is the matter."""
+    return sink_state(crew) in ("ok", "starting") and not crew.slot(crew.flusher).get("spool_full")
 
 
 class Rates:
@@ -166,15 +206,16 @@ def status(
     rates: Rates,
     started: float,
     said: Mapping[str, Any],
+    room: Room,
 ) -> dict[str, Any]:
-    """The value of ``status`` (docs/control.md lists it), but for ``listen`` and ``geo``.
+    """The value of ``status`` (docs/control.md lists it), but for what is looked up elsewhere.
 
     Args:
         started: monotonic time the supervisor started, s.
         said: the flusher's own status, or an empty map when it did not answer.
+        room: of the spool.
     """
     everything = totals(crew)
-    oldest = everything["oldest_pending_ms"]
     sink = said.get("sink") or {}
     return {
         "version": __version__,
@@ -194,8 +235,9 @@ def status(
             "state": sink_state(crew),
             "text": sink.get("text", ""),
             "last_error": sink.get("last_error", ""),
+            "since_ms": sink.get("since_ms"),
         },
-        "oldest_pending_s": round(max(time.time() - oldest / 1000, 0.0), 1) if oldest else None,
+        "oldest_pending_s": _age(everything["oldest_pending_ms"]),
         "refusals": refusals(crew),
         "batches": {
             "confirmed": everything["batches_confirmed"],
@@ -204,6 +246,43 @@ def status(
             "open": (said.get("journal") or {}).get("open"),
             "last": said.get("last_batch") or None,
         },
-        "window": {"ids": everything["window_ids"], "span_s": round(everything["window_span_ms"] / 1000, 1)},
+        "window": {
+            "ids": everything["window_ids"],
+            "span_s": round(everything["window_span_ms"] / 1000, 1),
+            "duplicates": everything["duplicates"],
+        },
+        **_buffers(cfg, rings, rates, said, room, everything["open_since_ms"]),
         "data_dir": cfg.daemon.data_dir,
     }
+
+
+def _buffers(
+    cfg: configuration.Config,
+    rings: Sequence[RingFill],
+    rates: Rates,
+    said: Mapping[str, Any],
+    room: Room,
+    open_since_ms: int,
+) -> dict[str, Any]:
+    """The blocks ``spool`` and ``buffer``."""
+    bytes_s = rates.per_second("ring_bytes")
+    return {
+        "spool": {
+            "segments": room.segments,
+            "bytes": room.used,
+            "limit": cfg.spool.max_bytes,
+            "free": room.free,
+            "oldest_s": _age(open_since_ms) if room.segments else None,
+            "text": (said.get("spool") or {}).get("text", ""),
+        },
+        "buffer": {
+            "room": room_in(rings, room.free),
+            "bytes_s": bytes_s,
+            "full_in_s": full_in(rings, room, bytes_s),
+        },
+    }
+
+
+def _age(since_ms: int) -> float | None:
+    """Seconds since then; None for 0, which is never."""
+    return round(max(time.time() - since_ms / 1000, 0.0), 1) if since_ms else None

@@ -25,21 +25,23 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trackflowd import __version__, proc, ringview, spool, statusview
+from trackflowd import __version__, proc, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd.admin import Admin, Answer
+from trackflowd.budget import Budget, full_in
 from trackflowd.children import Child
 from trackflowd.commands import SOON, Commands
 from trackflowd.control import Control
 from trackflowd.crew import Crew
 from trackflowd.datadir import DataDir
-from trackflowd.errors import DataDirError, TrackflowError
+from trackflowd.errors import TrackflowError
 from trackflowd.listeners import Listeners, PortTaken
 from trackflowd.ring.space import doubt_of_durability
 from trackflowd.ringview import RingFill
+from trackflowd.salts import Salts
 from trackflowd.state import State
-from trackflowd.statusview import Health
+from trackflowd.statusview import Health, Told
 from trackflowd.tail import Row, Tail, Watcher
 from trackflowd.taskkinds import KINDS
 from trackflowd.taskrunner import Runner
@@ -59,9 +61,8 @@ TICK = 0.1
 HURRY = 1.0
 #: Part of ``daemon.drain_timeout`` the workers may use; the flusher has the rest.
 WORKERS_SHARE = 0.5
-#: Seconds between two looks at totals and ring files, and between two looks at the salts.
+#: Seconds between two looks at totals and ring files.
 NOTE_EVERY = 1.0
-SALTS_EVERY = 60.0
 #: Seconds a port may stay taken by dying children of a killed supervisor.
 PORT_WAIT = 3.0
 
@@ -100,9 +101,10 @@ class Supervisor:
         self._signals: list[str] = []
         self._deadline = 0.0
         self._workers_deadline = 0.0
-        self._noted = self._salted = 0.0
-        self._published = False
-        self._sink_text = ""
+        self._noted = 0.0
+        self.told = Told()
+        self._full_in_s: float | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.tail = Tail(self.wake.set)
         if on_event is not None:
@@ -120,6 +122,8 @@ class Supervisor:
             self.state = State(self.data_dir.path)
             self.listeners = self._listen()
             self.crew = Crew(cfg, self.listeners, self._received)
+            self.salts = Salts(self.state, self.crew.page)
+            self.budget = Budget(cfg)
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
             self.control = Control(cfg.control.socket, Commands(self).handlers(), self.tail)
             self.admin = Admin(cfg.admin.listen, {"/healthz": self._healthz, "/readyz": self._readyz})
@@ -144,7 +148,7 @@ class Supervisor:
             await self.control.start()
             if self.cfg.admin.listen:
                 await self.admin.start()
-            self._refresh_salts(at_start=True)
+            self.salts.begin()
             self.runner.start()
             log.info(
                 "trackflowd %s starts: %s in %s", __version__, ", ".join(self.listeners.addresses), self.data_dir.path
@@ -183,7 +187,7 @@ class Supervisor:
     def begin_drain(self, why: str) -> None:
         """Begin to stop; nothing if that has begun."""
         if self.stage is not Stage.SERVING:
-            log.info("%s: hurrying; what is not stored in %g s stays in the rings", why, HURRY)
+            log.info("%s: hurrying; what is not stored in %g s stays in rings and spool", why, HURRY)
             return
         log.info("%s: draining, for at most %g s", why, self.cfg.daemon.drain_timeout)
         self.stage = Stage.WORKERS
@@ -216,18 +220,23 @@ class Supervisor:
         if now - self._noted >= NOTE_EVERY:
             self._noted = now
             self.rings = ringview.look(self.data_dir.path / "rings")
-            self.rates.note(now, statusview.totals(self.crew))
-            if statusview.sink_state(self.crew) in ("ok", "starting"):
-                self._sink_text = ""
-            elif not self._tasks:
-                self._background(self._ask_why())
-        if now - self._salted >= SALTS_EVERY:
-            self._refresh_salts()
+            self.budget.note(self.rings)
+            self.rates.note(now, {**statusview.totals(self.crew), "ring_bytes": self.budget.written})
+            room = self.budget.spool(statusview.spool_gauges(self.crew))
+            self._full_in_s = full_in(self.rings, room, self.rates.per_second("ring_bytes"))
+            if statusview.well(self.crew):
+                self.told = Told()
+            elif self._asking is None or self._asking.done():
+                self._asking = self._background(self._ask_why())
+            if self.budget.walk_due(now):
+                self._background(self.budget.walk(now))
+        self.salts.renew()
         self._judge()
 
     def _judge(self) -> None:
         before = self.health
-        self.health = statusview.health(self.crew, self.rings, self.stage is not Stage.SERVING, self._sink_text)
+        stopping = self.stage is not Stage.SERVING
+        self.health = statusview.health(self.crew, self.rings, stopping, self.told, self._full_in_s)
         if self.health == before:
             return
         if not self.health.ready:
@@ -239,17 +248,18 @@ class Supervisor:
             self._background(self._tell_ready(self._on_ready))
             self._on_ready = None
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _tell_ready(self, on_ready: OnReady) -> None:
         on_ready(await Commands(self).status())
 
     async def _ask_why(self) -> None:
         """Fetch what the flusher says of a store that is not well, for the reason of not being ready."""
-        self._sink_text = str((await self.flusher_status()).get("sink", {}).get("text", ""))
+        self.told = Told.of(await self.flusher_status())
 
     async def flusher_status(self) -> Mapping[str, Any]:
         """What the flusher says of itself; empty when it does not answer: its heartbeat says how it is."""
@@ -258,26 +268,6 @@ class Supervisor:
         except TrackflowError:
             return {}
         return said if isinstance(said, dict) else {}
-
-    def _refresh_salts(self, at_start: bool = False) -> None:
-        """Renew the salts and tell the workers.
-
-        At the start on a full disk the snapshot of an earlier start does, if it has a salt for today; what could not
-        be written is tried again each ``SALTS_EVERY`` seconds.
-        """
-        self._salted = time.monotonic()
-        now = time.time_ns() // 1_000_000
-        try:
-            if self.state.rotate(now) or not self._published:
-                self.crew.page.generation = self.state.publish()
-            self._published = True
-        except DataDirError as error:
-            self._published = False
-            if at_start and not (generation := self.state.published(now)):
-                raise
-            if at_start:
-                self.crew.page.generation = generation
-            log.error("salts are not renewed: %s; going on with those of before", error)
 
     # ------------------------------------------------------------------ drain
 
@@ -308,13 +298,13 @@ class Supervisor:
     def _verdict(self) -> int:
         """Say what is left where, and the exit code for it."""
         left = [ring for ring in ringview.look(self.data_dir.path / "rings") if ring.used or ring.damage]
-        spooled = spool.waiting(self.data_dir.path / "spool")
-        if not left and not spooled:
+        room = self.budget.spool(None)
+        if not left and not room.segments:
             log.info("stopped: everything that was answered is stored")
             return STORED
         size = sum(ring.used for ring in left)
-        log.warning("stopped: %d bytes of events stay in %d rings and %d segments in the spool; "
-                    "the next start stores them", size, len(left), spooled)  # fmt: skip
+        log.warning("stopped: %d bytes of events stay in %d rings and %d segments in the spool (%d bytes); "
+                    "the next start stores them", size, len(left), room.segments, room.used)  # fmt: skip
         return LEFT
 
     def _close(self) -> None:
@@ -375,7 +365,7 @@ def run(cfg: configuration.Config, on_ready: OnReady | None = None, on_event: On
         on_event: called with every row as it is accepted (a sample when there are very many).
 
     Returns:
-        0: everything that was answered 2xx is stored. 3: some of it waits in the rings.
+        0: everything that was answered 2xx is stored. 3: some of it waits in rings and spool.
 
     Raises:
         ConfigError: a port, an address or the control socket cannot be had.

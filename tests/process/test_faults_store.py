@@ -155,7 +155,7 @@ def test_what_waits_in_the_spool_is_not_called_stored_by_a_flush_nor_by_a_stop(s
     stage.daemon.await_status(lambda status: not sum(ring["used"] for ring in status["rings"]))
     answer = stage.daemon.call("flush", wait=0)
     assert (answer["stored"], answer["left"]) == (False, 0)
-    with pytest.raises(ControlError, match=r"left the rings are not stored after 0 s"):
+    with pytest.raises(ControlError, match=r"batches in the spool are not stored after 0 s"):
         stage.daemon.call("flush", wait=0.01)
     assert stage.daemon.process is not None
     stage.daemon.process.send_signal(signal.SIGTERM)

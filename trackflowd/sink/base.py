@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, overload
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from trackflowd.errors import ConfigError
 
@@ -229,6 +229,14 @@ def open_sink(url: str, options: SinkOptions) -> Sink:
         f"store url {masked(url)!r}: no such kind of store",
         "chdb:, chdb:///path, clickhouse://host:8123/database, clickhouses://host:8443/database or null:",
     )
+
+
+def embedded_path(url: str, data_dir: Path) -> Path | None:
+    """Where the files of an embedded store are; None for a store that is not embedded."""
+    if not url.startswith("chdb:"):
+        return None
+    path = urlsplit(url).path
+    return Path(unquote(path)) if path else data_dir / "store"
 
 
 def masked(url: str) -> str:

@@ -17,7 +17,6 @@ import logging
 import os
 from collections.abc import Callable, Generator, Mapping
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +24,7 @@ from urllib3 import PoolManager, Timeout
 
 from trackflowd.errors import ConfigError, StoreDoubt
 from trackflowd.event import FIELDS
-from trackflowd.sink.base import Batch, QueryLimits, SinkOptions, shorten
+from trackflowd.sink.base import Batch, QueryLimits, SinkOptions, embedded_path, shorten
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -246,7 +245,9 @@ class Embedded:
         parts = urlsplit(url)
         if parts.netloc or parts.query or parts.fragment:
             raise ConfigError(f"store url {url!r}", "chdb: for the data directory, or chdb:///path")
-        self._path = Path(unquote(parts.path)) if parts.path else options.data_dir / "store"
+        path = embedded_path(url, options.data_dir)
+        assert path is not None
+        self._path = path
         # Without a path the store moves with the data directory, and so with the journal that names it.
         self.identity = f"chdb://{self._path}" if parts.path else "chdb:"
         self._memory = options.memory
