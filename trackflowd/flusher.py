@@ -159,7 +159,7 @@ class Flusher:
         took = self._cutter.read()
         pressed = self._feeds.fill * 100 >= self._cfg.spool.start_at
         due = self._cutter.due(took > 0, self._draining or self._flush_asked or pressed)
-        clear = pressed and self._lander.crowded and self._lander.relieve()
+        clear = pressed and self._cfg.spool.max_bytes > 0 and self._lander.crowded and self._lander.relieve()
         # A batch is bound to its store: while that was never reached, its url may yet be put right.
         if due and (clear or not self._lander.crowded) and (pressed or self._lander.opened):
             self._cut()

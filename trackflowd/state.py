@@ -222,7 +222,7 @@ class State:
         return int(row[0])
 
     def _trouble(self, error: Exception) -> DataDirError:
-        hint = ""
+        hint = "free space there" if "full" in str(error) or "space" in str(error) else ""
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             hint = f"move the file aside: {_LOST}"
         return DataDirError(f"{self._path}: {error}", hint)

@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trackflowd import __version__
@@ -49,10 +49,12 @@ class Health:
     Args:
         ready: they can.
         reason: why not; "" when ready.
+        cause: the same without figures that change all the time: what makes one judgement another.
     """
 
     ready: bool
-    reason: str
+    reason: str = field(compare=False)
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +91,32 @@ def health(
         full_in_s: seconds until rings and spool are full, if the store takes nothing; None: not in sight.
     """
     if stopping:
-        return Health(False, "stopping")
+        return _not("stopping")
     if not any(seat.phase is Phase.READY for seat in crew.workers):
-        return Health(False, "no worker is ready")
+        return _not("no worker is ready")
     state = sink_state(crew)
     forecast = "" if full_in_s is None else f"; rings and spool full in {span(full_in_s)}"
     if state in _SINK_TEXT:  # before the flusher's own state: one that finds the store away stays in its start
         lasts = f" for {span(max(time.time() - told.since_ms / 1000, 0.0))}" if told.since_ms else ""
         words = (_SINK_TEXT[state] + lasts).rstrip(",")
-        return Health(False, words + (f": {told.text}" if told.text else "") + forecast)
+        return _not(words + (f": {told.text}" if told.text else "") + forecast, f"{state}: {told.text}")
     if crew.flusher.phase is not Phase.READY:
-        return Health(False, _FLUSHER_TEXT[crew.flusher.phase])
+        return _not(_FLUSHER_TEXT[crew.flusher.phase])
     if state != "ok":
-        return Health(False, "store: not opened yet")
+        return _not("store: not opened yet")
     served = {ring.slot for ring in rings if not ring.failed}
     if bare := [ring for ring in rings if ring.failed and ring.slot not in served]:
-        return Health(False, f"worker {bare[0].slot} has no ring: the disk refused the last one, no fresh one yet")
+        return _not(f"worker {bare[0].slot} has no ring: the disk refused the last one, no fresh one yet")
     if full := [ring for ring in rings if ring.fill >= FULL]:
-        return Health(False, f"ring {full[0].file} is {full[0].fill:.0%} full{forecast}")
+        return _not(f"ring {full[0].file} is {full[0].fill:.0%} full{forecast}", "ring")
     if crew.slot(crew.flusher).get("spool_full"):
         why = f": {told.spool}" if told.spool else ""
-        return Health(False, f"the store does not keep up and the spool is full{why}{forecast}")
+        return _not(f"the store does not keep up and the spool is full{why}{forecast}", "spool")
     return Health(True, "")
+
+
+def _not(reason: str, cause: str = "") -> Health:
+    return Health(False, reason, cause or reason)
 
 
 def spool_gauges(crew: Crew) -> Mapping[str, int] | None:

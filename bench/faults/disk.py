@@ -58,8 +58,8 @@ class Disk:
             number = ctypes.get_errno()
             raise NoDisk(f"{name}: {os.strerror(number)}; run as root, or allow user namespaces")
 
-    def fill(self) -> int:
-        """Take all the space that is left; bytes taken."""
+    def fill(self, leave: int = 0) -> int:
+        """Take all the space that is left, but for so many bytes; bytes taken."""
         fd = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             step = _STEP
@@ -70,6 +70,7 @@ class Disk:
                     if error.errno != errno.ENOSPC:
                         raise
                     step //= 2
+            os.ftruncate(fd, max(os.fstat(fd).st_size - leave, 0))
             return os.fstat(fd).st_size
         finally:
             os.close(fd)

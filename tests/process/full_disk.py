@@ -1,0 +1,112 @@
+"""Stories of a daemon whose disk is full, each a process: ``python -m tests.process.full_disk STORY DIR``.
+
+The data directory is a tmpfs of this process's mount namespace (``bench.faults.disk``), filled up by a ballast file.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from bench.faults.disk import Disk, NoDisk
+from tests.front_process import FrontProcess
+from tests.process.harness import Daemon, until
+from tests.process.sender import SITE, event_of, id_of
+
+#: Exit code where this machine does not let us mount.
+CANNOT = 77
+_SIZE = 256 * 2**20
+_SETS = ("daemon.workers=1", "dedup.max_ids=10000", "spool.keep_free=0", "batch.max_age=0.05")
+
+
+def send(daemon: Daemon, first: int, count: int) -> set[int]:
+    """Events one by one; the numbers of those that were answered 200. Others must be 503."""
+    answered = set()
+    for n in range(first, first + count):
+        status, answer = daemon.post(event_of(n, 0))
+        assert status in (200, 503), answer
+        if status == 200:
+            answered.add(n)
+    return answered
+
+
+def assert_stored_once(daemon: Daemon, numbers: set[int]) -> None:
+    daemon.flush()
+    rows = daemon.rows(f"SELECT toString(event_id) AS id FROM events WHERE site = '{SITE}'")
+    assert sorted(row["id"] for row in rows) == sorted(id_of(n) for n in numbers)
+
+
+def killed(directory: Path, disk: Disk) -> None:
+    """Killed while the disk is full, the daemon starts, takes events, and stores all once there is room."""
+    daemon = Daemon(directory, *_SETS)
+    with daemon:
+        answered = send(daemon, 0, 100)
+        daemon.flush()
+        disk.fill()
+        answered |= send(daemon, 100, 100)
+        daemon.stop(signal.SIGKILL)
+        disk.fill()
+        daemon.start(ready=False)
+        daemon.await_status(lambda status: any(row["state"] == "ready" for row in status["processes"][1:]))
+        until(lambda: daemon.post(event_of(200, 0))[0] == 200)
+        answered |= {200} | send(daemon, 201, 100)
+        assert len(answered) == 301, "rings are allocated: nothing is refused"
+        assert "going on with the salts of the last start" in daemon.log()
+        disk.free()
+        daemon.await_status(lambda status: status["health"]["ready"])
+        assert_stored_once(daemon, answered)
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log()
+
+
+def spool(directory: Path, disk: Disk) -> None:
+    """A full disk under a spool that is wanted turns readiness; room on it, and the store, turn it back."""
+    with FrontProcess(directory / "front") as front:
+        daemon = Daemon(directory, *_SETS, f"store.url={front.url}", "spool.start_at=10")
+        with daemon:
+            front.order("refuse")
+            disk.fill()
+            answered = send(daemon, 0, 400)
+            status = daemon.await_status(lambda status: status["totals"]["spool_full"])
+            assert status["spool"]["segments"] == 0
+            daemon.await_status(lambda status: "no room" in status["spool"]["text"])
+            assert daemon.ready()[0] == 503
+            disk.free()
+            daemon.await_status(lambda status: status["spool"]["segments"] and not status["totals"]["spool_full"])
+            front.order("accept")
+            assert_stored_once(daemon, answered)
+            daemon.await_status(lambda status: status["health"]["ready"] and not status["spool"]["segments"])
+            assert daemon.ready()[0] == 200
+            assert daemon.stop() == 0
+        assert "Traceback" not in daemon.log()
+
+
+def ring(directory: Path, disk: Disk) -> None:
+    """Without room for a ring the daemon does not start, and says why; with room it does."""
+    disk.fill()
+    daemon = Daemon(directory, *_SETS)
+    daemon.launch()
+    assert daemon.wait() == 1
+    assert "database or disk is full" in daemon.log() and "free space" in daemon.log()
+    disk.free()
+    disk.fill(leave=2**20 // 2)
+    daemon.launch()
+    assert daemon.wait() == 1
+    assert "no room for a ring" in daemon.log()
+    disk.free()
+    with daemon:
+        assert_stored_once(daemon, send(daemon, 0, 10))
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log()
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[2])
+    (path / "data").mkdir()
+    try:
+        mounted = Disk(path / "data", _SIZE)
+    except NoDisk as error:
+        print(error)
+        sys.exit(CANNOT)
+    {"killed": killed, "spool": spool, "ring": ring}[sys.argv[1]](path, mounted)

@@ -1,0 +1,24 @@
+"""A disk that is really full (a small tmpfs), wherever the daemon writes: clear words, no crash, all stored later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process.full_disk import CANNOT
+from tests.process.harness import ROOT
+
+#: Seconds a story may take before its test fails.
+PATIENCE = 240
+
+
+@pytest.mark.parametrize("story", ["killed", "spool", "ring"])
+def test_a_full_disk_loses_nothing_and_is_got_over_without_help(tmp_path: Path, story: str) -> None:
+    command = [sys.executable, "-m", "tests.process.full_disk", story, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    if done.returncode == CANNOT:
+        pytest.skip(f"this machine cannot mount a small disk: {done.stdout.strip()}")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
