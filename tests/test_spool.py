@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,14 +67,22 @@ def test_its_bound_and_the_disk_s_are_kept_and_said(tmp_path: Path, monkeypatch:
     assert spool.room().segments == held + 1
 
 
-def test_a_disk_that_refuses_is_a_full_spool(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("which", ["the file's", "the directory's"])
+def test_a_disk_that_refuses_a_sync_is_a_full_spool_and_nothing_is_left(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    real = os.fsync
+
     def full(fd: int) -> None:
-        raise OSError(28, os.strerror(28))
+        if stat.S_ISDIR(os.fstat(fd).st_mode) == (which == "the directory's"):
+            raise OSError(28, os.strerror(28))
+        real(fd)
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SpoolFull, match="No space left"):
         spool.add(cut(1), ROWS, "away")
     assert spool.room().segments == 0
+    assert list(spool.directory.iterdir()) == []
 
 
 def test_what_a_kill_left_and_the_journal_does_not_name_is_swept(spool: Spool) -> None:

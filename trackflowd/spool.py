@@ -11,6 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ class Spool:
         try:
             self._sizes[int(head.batch, 16)] = segment.write(path, head, rows)
         except OSError as error:
+            with suppress(OSError):  # it may be in place, its directory not synced: nobody would remove it
+                path.unlink()
             raise SpoolFull(f"{path} cannot be written: {error.strerror}", "free space there") from error
 
     def rows(self, cut: Cut) -> list[Record | None]:
