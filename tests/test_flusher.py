@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import threading
 from collections import Counter
@@ -10,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flusher_bench import STEPS, Bench, killed_at
+from tests.flusher_bench import STEPS, Bench, Killed, dying, killed_at
 from tests.rows import NOW, SITE, event_id, row, site_hash
+from trackflowd import flusher as flusher_module
 from trackflowd import segment
 from trackflowd.errors import StoreAway, StoreDoubt
 from trackflowd.journal import Journal
@@ -281,3 +284,42 @@ def test_a_full_disk_keeps_damage_waiting_and_then_everything_lands(
     assert not refusals
     assert bench.store.ids == Counter([event_id(2)])
     assert bench.slot.get("records_damaged") == 1
+
+
+@pytest.mark.parametrize("call", ["scandir", "open"])
+def test_without_a_descriptor_the_next_look_at_the_rings_finds_them_and_nothing_is_called_damaged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def none_left(*args: object, **more: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    bench.write(row(1))
+    with bench.flusher() as one:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", none_left) if call == "scandir" else patch.setattr("builtins.open", none_left)
+            one._feeds.scan_when_due()
+        assert bench.slot.get("records_damaged") == 0
+        one.drain()
+        one.run()
+    assert bench.store.ids == Counter([event_id(1)])
+
+
+def test_after_the_wall_clock_has_gone_back_batches_are_still_settled_in_the_order_they_were_cut_in(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event and, cut an hour earlier by the clock, its repeat, which the window does not know: one row."""
+    monkeypatch.setattr(flusher_module, "_now_ms", lambda: NOW)
+    bench.write(row(1))
+    assert killed_at(bench, "journal cut after")
+    for path in (bench.path / "window").glob("*.ids"):
+        path.unlink()
+    monkeypatch.setattr(flusher_module, "_now_ms", lambda: NOW - 3_600_000)
+    bench.write(row(1, flags=CLIENT_ID | ATTEMPT))
+    with dying(bench, "journal cut after", trouble=away), pytest.raises(Killed):
+        bench.drain()
+    bench.drain()
+    assert bench.store.ids == Counter([event_id(1)])
+
+
+def away(when: str) -> None:
+    raise StoreAway("x")

@@ -77,7 +77,7 @@ class Cut:
 
     Args:
         batch_id: 128-bit id, unique across machines (UUIDv7).
-        at: ms since 1970 UTC of the cut.
+        at: ms since 1970 UTC of the cut; later than of any batch that was open then, whatever the clock says.
         attempt: 1, and one more for every fresh token.
         store: identity of the store it is bound to.
         partition: YYYYMM of its rows' received time.

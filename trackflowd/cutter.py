@@ -132,7 +132,9 @@ class Cutter:
         everything = [row for span in self._pending.spans.values() for row in span.records]
         columns, readable = self._decode(everything)
         sealed = self._seal(len(everything), now_ms, readable)
-        fresh = self._batches(sealed, columns, store, now_ms)
+        # After a restart batches are settled in the order of ``at``: it must grow though the wall clock went back.
+        at = max([now_ms, *(cut.at + 1 for cut in self._journal.state.open.values())])
+        fresh = self._batches(sealed, columns, store, at)
         if sealed.unreadable:
             path = self._ensure(lambda: self._quarantine.put_unreadable(fresh[0].cut, sealed.unreadable))
             log.error("%d rows that do not decode are set aside as %s", len(sealed.unreadable), path)
@@ -143,13 +145,13 @@ class Cutter:
         self._pending, self._since = Pending(), 0.0
         return fresh
 
-    def _batches(self, sealed: Sealed, columns: ColumnMap | None, store: str, now_ms: int) -> list[Fresh]:
+    def _batches(self, sealed: Sealed, columns: ColumnMap | None, store: str, at: int) -> list[Fresh]:
         fresh = []
         for rows, ranges, ask in ((sealed.rows, sealed.ranges, False), (sealed.asked, sealed.asked_ranges, True)):
             if not rows and (ask or sealed.asked):
                 continue
             cut = Cut(
-                new_batch_id(now_ms), now_ms, 1, store, self._pending.partition, len(rows), checksum(rows),
+                new_batch_id(at), at, 1, store, self._pending.partition, len(rows), checksum(rows),
                 record.VERSION, self._window.mark, ranges, ask=ask,
             )  # fmt: skip
             stamped = Columns.stamp(columns, cut.batch_id) if sealed.whole and columns else None

@@ -66,17 +66,25 @@ class Feeds:
         return not any(feed.waiting for feed in self._feeds.values())
 
     def scan_when_due(self) -> None:
-        """Look for new files, and remove drained ones, every ``SCAN`` seconds."""
+        """Look for new files, and remove drained ones, every ``SCAN`` seconds.
+
+        Without a descriptor to look with, what is read already is read on, and the next look is another try.
+        """
         now = time.monotonic()
         if now - self._scanned >= SCAN:
             self._scanned = now
-            self.scan()
-            self.remove_drained()
+            try:
+                self.scan()
+                self.remove_drained()
+            except OSError as error:
+                self._cannot_reach(self._rings, str(error))
 
     def scan(self) -> None:
         """Take up every ring file that is not read yet."""
         for info in ring_file.scan(self._rings):
-            if info.header is None or info.error:
+            if info.unreachable:
+                self._cannot_reach(info.path, info.error)
+            elif info.header is None or info.error:
                 self._refuse(info.path, info.error)
             elif info.header.uuid not in self._feeds:
                 self._take_up(info.path, self._journal.state.marks.get(info.header.uuid, 0), not info.of_this_boot)
@@ -85,8 +93,11 @@ class Feeds:
     def _take_up(self, path: Path, mark: int, salvage: bool) -> None:
         try:
             reader = ring_file.open_for_reader(path)
-        except (RingError, OSError) as error:
+        except RingError as error:
             self._refuse(path, str(error))
+            return
+        except OSError as error:
+            self._cannot_reach(path, str(error))
             return
         try:
             feed = Feed(path, reader, mark, salvage, self._durable)
@@ -104,6 +115,12 @@ class Feeds:
             self._refused[path] = text
             self._slot.add("records_damaged")
             log.error("ring %s cannot be read: %s", path.name, text)
+
+    def _cannot_reach(self, path: Path, text: str) -> None:
+        """Say it once; it is no damage."""
+        if self._refused.get(path) != text:
+            self._refused[path] = text
+            log.error("ring %s cannot be looked at, it is tried again: %s", path.name, text)
 
     def pass_damage(self, feed: Feed, damage: Damage) -> None:
         """Set damaged bytes aside and read on behind them; twice (a kill in between) is once."""

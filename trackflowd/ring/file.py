@@ -59,6 +59,7 @@ class RingInfo:
         synced: position up to which the disk has everything; 0 unless durability is "disk", -1 when unreadable.
         failed: the disk refused a sync: it is only read.
         error: why the ring cannot be used, or "".
+        unreachable: the file could not be opened or read now, which says nothing of what is in it.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class RingInfo:
     synced: int = -1
     failed: bool = False
     error: str = ""
+    unreachable: bool = False
 
     @property
     def used(self) -> int:
@@ -234,7 +236,7 @@ def _look(path: Path) -> RingInfo:
         with open(path, "rb", buffering=0) as file:
             page, size = file.read(HEADER_SIZE), os.fstat(file.fileno()).st_size
     except OSError as error:
-        return RingInfo(path, error=error.strerror or str(error))
+        return RingInfo(path, error=error.strerror or str(error), unreachable=True)
     header = None
     try:
         header = read_header(page)
