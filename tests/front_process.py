@@ -20,16 +20,18 @@ class FrontProcess:
         data: directory of its engine, not used by another process.
         version: what it says its version is; "" for the engine's own.
         password: of its user ``default``; "" for none.
+        port: that clients see; 0 for any free one.
     """
 
-    def __init__(self, data: Path, version: str = "", password: str = "") -> None:
-        command = [sys.executable, "-m", "tests.clickhouse_front", "--data", str(data)]
+    def __init__(self, data: Path, version: str = "", password: str = "", port: int = 0) -> None:
+        command = [sys.executable, "-m", "tests.clickhouse_front", "--data", str(data), "--port", str(port)]
         command += ["--version", version, "--password", password]
         self._process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "the front did not start"
         ports = json.loads(line)
+        self.pid = self._process.pid
         self.port: int = ports["port"]
         self._admin: int = ports["admin"]
         self.url = f"clickhouse://default:{password}@127.0.0.1:{self.port}/trackflow"

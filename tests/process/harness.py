@@ -20,7 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,19 +52,28 @@ class Daemon:
         sets: "section.name=value" each, over the harness's own.
         env: added to the environment.
         module: what is started: ``trackflowd.cli``, or a launcher that takes the same arguments.
+        before: words of a command that ends by executing the words behind it (``unshare``, ``sh -c '… exec "$@"' sh``).
 
     Attributes:
         http, admin: "http://host:port" of the listeners, once it is up.
     """
 
     def __init__(
-        self, directory: Path, *sets: str, env: Mapping[str, str] | None = None, module: str = "trackflowd.cli"
+        self,
+        directory: Path,
+        *sets: str,
+        env: Mapping[str, str] | None = None,
+        module: str = "trackflowd.cli",
+        before: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
         self.log_path = directory / "daemon.log"
-        self.sets = (*_SETS, *sets)
+        #: Not in the data directory where that may be mounted out of our sight.
+        self.socket = (directory if before else self.data_dir) / "control.sock"
+        self.sets = (*_SETS, *sets, *([f"control.socket={self.socket}"] if before else []))
         self.module = module
+        self.before = before
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.http = ""
@@ -92,7 +101,7 @@ class Daemon:
 
     def launch(self) -> None:
         """Start the process and wait for nothing."""
-        command = [sys.executable, "-m", self.module, "run", "--data-dir", str(self.data_dir)]
+        command = [*self.before, sys.executable, "-m", self.module, "run", "--data-dir", str(self.data_dir)]
         command += [word for text in self.sets for word in ("--set", text)]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -152,7 +161,7 @@ class Daemon:
 
     def client(self) -> Client:
         """A new connection to its control socket."""
-        return Client.connect(str(self.data_dir / "control.sock"))
+        return Client.connect(str(self.socket))
 
     def call(self, command: str, /, **args: Any) -> Any:
         """One command on a connection of its own."""

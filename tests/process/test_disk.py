@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.process.harness import Daemon, until
 from tests.process.sender import SITE, Books, Sender, content_of, id_of
+from tests.process.tracer import injecting
 from trackflowd.ring import file
 
 EVENTS = 10_000
@@ -62,25 +60,6 @@ def test_every_answered_event_is_synced_and_stored_once_through_kills(tmp_path: 
         assert daemon.stop() == 0
 
 
-@contextmanager
-def refusing(directory: Path, pid: int, *what: str) -> Iterator[None]:
-    """While it lasts, system calls of a process fail as strace's ``inject`` is told."""
-    said = directory / "strace.log"
-    command = ["strace", "-f", "-e", "trace=fdatasync,fallocate", "-o", str(directory / "strace.trace")]
-    for one in what:
-        command += ["-e", f"inject={one}"]
-    with said.open("wb") as stderr:
-        tracer = subprocess.Popen([*command, "-p", str(pid)], stderr=stderr)
-        try:
-            until(lambda: tracer.poll() is not None or b"attached" in said.read_bytes())
-            if tracer.poll() is not None:
-                pytest.skip(f"this machine cannot trace processes: {said.read_text().strip()}")
-            yield
-        finally:
-            tracer.terminate()
-            tracer.wait(60)
-
-
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 def test_a_refused_sync_fails_the_ring_over_and_stores_exactly_what_was_answered(tmp_path: Path, error: str) -> None:
     """Events without ids, never sent again: what is stored must be what was answered 200, no more and no less."""
@@ -93,7 +72,7 @@ def test_a_refused_sync_fails_the_ring_over_and_stores_exactly_what_was_answered
             assert status == 200 or (status, answer["error"]) == (503, "ring_failed"), answer
 
         worker = daemon.pid("worker 0")
-        with refusing(tmp_path, worker, f"fdatasync:error={error}:when=20"), ThreadPoolExecutor(8) as pool:
+        with injecting(worker, f"fdatasync:error={error}:when=20"), ThreadPoolExecutor(8) as pool:
             list(pool.map(send, range(600)))
             until(lambda: daemon.post({"site": SITE, "name": "later"})[0] == 200)
         good = {name for name, status in answers.items() if status == 200}
@@ -114,7 +93,7 @@ def test_without_room_for_a_fresh_ring_it_answers_503_and_goes_on_when_there_is_
         worker = daemon.pid("worker 0")
         event = {"site": SITE, "name": "n"}
         answered = 0
-        with refusing(tmp_path, worker, "fdatasync:error=ENOSPC:when=3", "fallocate:error=ENOSPC:when=1+"):
+        with injecting(worker, "fdatasync:error=ENOSPC:when=3", "fallocate:error=ENOSPC:when=1+"):
             while daemon.post(event)[0] == 200:
                 answered += 1
             until(lambda: "no room for a ring" in daemon.log())
@@ -130,7 +109,7 @@ def test_without_room_for_a_fresh_ring_it_answers_503_and_goes_on_when_there_is_
 def test_events_refused_by_a_failed_ring_land_once_when_they_are_sent_again(tmp_path: Path) -> None:
     with Daemon(tmp_path, *DISK, "daemon.workers=1") as daemon:
         sender = sender_for(daemon, 3000)
-        with refusing(tmp_path, daemon.pid("worker 0"), "fdatasync:error=EIO:when=25"):
+        with injecting(daemon.pid("worker 0"), "fdatasync:error=EIO:when=25"):
             books = asyncio.run(sender.run())
         assert books.answered == set(range(3000))
         # strace counts calls by thread, and each ring has its own: the 25th sync of every ring was refused.
