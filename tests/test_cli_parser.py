@@ -28,12 +28,14 @@ def test_the_commands_are_these() -> None:
     assert [" ".join(path) for path in DAEMON] == ["run", "check"]
     assert [" ".join(path) for path in OPERATOR] == [
         *("status", "tail", "query", "stats overview", "flush", "drain", "stop"),
+        *("spool list", "spool dump", "spool drop"),
+        *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
         *("replay", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
         *("ring check", "ring dump", "geo update", "geo lookup"),
     ]
 
 
-@pytest.mark.parametrize("path", [(), ("stats",), ("tasks",), ("ring",), ("geo",), *OPERATOR], ids=" ".join)
+@pytest.mark.parametrize("path", [(), ("stats",), ("spool",), ("quarantine",), ("tasks",), ("ring",), ("geo",), *OPERATOR], ids=" ".join)
 def test_every_help_of_trackflow_has_examples(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.operator([*path, "--help"])
