@@ -2,8 +2,8 @@
 
 It starts the product's own supervisor, which starts workers and flusher through this module too
 (``python -m tests.daemon worker …``): there the failpoints are laid (see ``failpoints``) before the
-product's own entry of the process is called. The builds of ``tests/broken`` are started the same way,
-each with one function exchanged.
+product's own entry of the process is called. A child that died is replaced at once, however often it
+did. The builds of ``tests/broken`` are started the same way, each with one function exchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests import failpoints
-from trackflowd import children, cli
+from trackflowd import children, cli, fleet
 
 
 def main(module: str = "tests.daemon", target: str = "", wrong: Callable[[Any], Any] | None = None) -> int:
@@ -41,6 +41,7 @@ def main(module: str = "tests.daemon", target: str = "", wrong: Callable[[Any], 
     except ValueError as error:
         print(f"{module}: ${failpoints.VARIABLE}: {error}", file=sys.stderr)
         return cli.USAGE
+    fleet.BACKOFF_FIRST = fleet.BACKOFF_MOST = 0.0  # what is tried is how a child recovers, not the wait before
     children.COMMANDS["worker"] = [sys.executable, "-m", module, "worker", "--slot", "{slot}"]
     children.COMMANDS["flusher"] = [sys.executable, "-m", module, "flusher"]
     return cli.daemon()

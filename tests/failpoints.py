@@ -167,7 +167,7 @@ class Point:
     """A place where a process may be hit.
 
     Args:
-        name: as VARIABLE names it; w1 to f8 are those of the fault list.
+        name: as VARIABLE names it; w1 to f8 are those of the fault list, s and q on the way by spool and quarantine.
         role: of the process.
         target: "module:name" or "module:Class.name" of the function it lies at; "": the code of a
             build that is wrong on purpose calls ``reach`` itself.
@@ -186,6 +186,8 @@ _WRITER = "trackflowd.ring.writer:Writer."
 _SINK = "trackflowd.sink.clickhouse:ClickHouseSink."
 _JOURNAL = "trackflowd.journal:Journal."
 _TAIL = "trackflowd.ring.reader:Reader.store_tail"
+_SPOOL = "trackflowd.spool:Spool."
+_ASIDE = "trackflowd.quarantine:Quarantine."
 
 POINTS: tuple[Point, ...] = (
     Point("w0", "worker", "", before, "between two stores of a head that is published in two (wrong builds only)"),
@@ -208,6 +210,12 @@ POINTS: tuple[Point, ...] = (
     Point("f8-", "flusher", _SINK + "delete", before, "half a batch is to be deleted"),
     Point("f8", "flusher", _SINK + "delete", after, "half a batch is deleted, not sent again"),
     Point("f9", "flusher", _JOURNAL + "attempt", after, "fresh attempt in the journal, not sent"),
+    Point("s1", "flusher", _SPOOL + "put", before, "batch to be spooled, nothing written"),
+    Point("s2", "flusher", _SPOOL + "put", after, "segment in place, the journal does not know"),
+    Point("s3", "flusher", _JOURNAL + "spooled", after, "batch spooled, its ring not given free"),
+    Point("s4", "flusher", _SPOOL + "remove", before, "spooled batch settled, its segment not removed"),
+    Point("q1", "flusher", _ASIDE + "put_row", after, "row set aside, the journal does not know"),
+    Point("q2", "flusher", _JOURNAL + "quarantined", after, "row settled as set aside, nothing removed"),
 )
 BY_NAME = {point.name: point for point in POINTS}
 

@@ -8,16 +8,19 @@ import re
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
 from tests import failpoints
 from tests.failpoints import POINTS, Trigger, parse
-from tests.process.harness import ROOT, Daemon
+from tests.front_process import FrontProcess
+from tests.process.harness import ROOT, Daemon, until
 from tests.process.judge import flush, judge, settle
-from tests.process.sender import Sender
-from trackflowd import config
+from tests.process.sender import Sender, event_of, id_of
+from tests.process.stage import ask
+from trackflowd import config, segment
 
 REFUSAL = "$TRACKFLOWD_FAILPOINT is set: this daemon has no failpoints"
 
@@ -106,7 +109,8 @@ def test_a_point_lies_at_a_function_of_the_product(point: failpoints.Point, tmp_
     assert callable(made[0])
 
 
-#: What strikes in one run of a daemon, in whatever order it comes about; every point of the table but w0 is among it.
+#: What strikes in one run of a daemon, in whatever order it comes about; every point of the table but w0
+#: and those of BY_SPOOL is among it.
 RUNS = {
     "up to the store": "w1:30:kill,w4:5:kill,f1:2:kill,f2:3:kill,f3:1:kill,f4-:1:kill",
     "from the store to the tail": "w2:10:kill,w5:1:kill,f4:1:kill,f7:1:kill,f5-:1:kill,f5:1:kill,f6:1:kill",
@@ -119,8 +123,14 @@ ROUND = 120
 ROUNDS = 40
 
 
+#: The way by spool and quarantine takes a store that is away and rows it refuses.
+FEW = 40
+BAD = {2 * FEW + 3, 2 * FEW + 30}
+BY_SPOOL = "s1:1:kill,s2:1:kill,s3:1:kill,s4:1:kill,q1:1:kill,q2:1:kill"
+
+
 def test_every_point_is_struck_by_a_kill() -> None:
-    struck = {charge.point for run in RUNS.values() for charge in parse(run) if charge.action == "kill"}
+    struck = {charge.point for run in (*RUNS.values(), BY_SPOOL) for charge in parse(run) if charge.action == "kill"}
     assert struck == {point.name for point in POINTS if point.target}
 
 
@@ -149,3 +159,41 @@ def test_what_was_answered_is_stored_once_whatever_strikes(name: str, tmp_path: 
         verdict = judge(daemon, sent, sender.books.answered)
         assert verdict.kept, verdict
         assert daemon.stop() == 0
+
+
+def test_by_spool_and_quarantine_what_was_answered_is_stored_or_set_aside_once_whatever_strikes(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    env = {failpoints.VARIABLE: BY_SPOOL, failpoints.MARKS: str(marks)}
+    small = ("daemon.workers=1", "ring.size=64KiB", "spool.start_at=1", "spool.keep_free=0", "batch.max_age=0.05")
+    with FrontProcess(tmp_path / "front") as front:
+        with Daemon(tmp_path, f"store.url={front.url}", *small, env=env, module="tests.daemon") as daemon:
+            ask(front.port, "ALTER TABLE events ADD CONSTRAINT c CHECK path != '/bad'")
+
+            def post(first: int, *bad: int) -> None:
+                events = [event_of(n, 0) for n in range(first, first + FEW)]
+                for n in bad:
+                    events[n - first]["url"] = "https://kill.example/bad"
+                assert daemon.post(events)[0] == 200
+
+            def struck(*points: str) -> None:
+                names = {f"{n}-{point}" for n, point in enumerate(("s1", "s2", "s3", "s4", "q1", "q2"))}
+                until(lambda: {name for name in names if name[2:] in points} <= failpoints.fired(marks).keys())
+
+            front.order("refuse")
+            post(0)
+            struck("s1", "s2", "s3")
+            post(FEW)
+            front.order("accept")
+            struck("s4")
+            post(2 * FEW, *BAD)
+            post(3 * FEW)
+            struck("q1", "q2")
+            settle(daemon)
+            verdict = judge(daemon, 4 * FEW, set(range(4 * FEW)) - BAD)
+            assert verdict.kept, verdict
+            aside = [segment.read(path)[1] for path in (daemon.data_dir / "quarantine").iterdir()]
+            ids = sorted(str(uuid.UUID(bytes=row.event_id)) for rows in aside for row in rows if row)
+            assert ids == sorted(id_of(n) for n in BAD)
+            assert list((daemon.data_dir / "spool").iterdir()) == []
+            assert daemon.stop() == 0
