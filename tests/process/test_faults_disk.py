@@ -1,4 +1,4 @@
-"""Disks that are full: for the spool, for the rings at their making, for everything. Calls that fail one by one."""
+"""A disk that others fill, a disk that refuses the spool call by call (what else may be full: test_full_disk)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.front_process import FrontProcess
 from tests.process.harness import Daemon, until
 from tests.process.judge import judge, settle
-from tests.process.mounts import ext4, fill, inside, tmpfs
+from tests.process.mounts import ext4, fill, inside
 from tests.process.sender import event_of
 from tests.process.tracer import injecting
 
@@ -40,33 +40,6 @@ class Sent:
         verdict = judge(self.daemon, self.count, self.answered)
         assert verdict.kept, verdict
         assert self.daemon.status()["totals"]["records_quarantined"] == 0
-
-
-def test_a_spool_on_a_full_disk_means_full_rings_and_503_until_the_store_is_back(tmp_path: Path) -> None:
-    spool = tmp_path / "data" / "spool"
-    with FrontProcess(tmp_path / "front") as front:
-        sets = (f"store.url={front.url}", *SMALL)
-        with Daemon(tmp_path, *sets, before=tmpfs(spool, "256k")) as daemon:
-            sent, refused = Sent(daemon), 0
-            front.order("refuse")
-            while refused < 10 or "no room in the spool" not in daemon.log():
-                refused += not sent.post()
-            until(lambda: daemon.ready()[0] == 503)
-            assert daemon.status()["totals"]["spool_segments"] > 1
-            front.order("accept")
-            until(sent.post)
-            sent.assert_stored()
-            assert list(inside(daemon.pid("flusher"), spool).iterdir()) == []
-            assert daemon.stop() == 0
-
-
-def test_a_disk_too_small_for_the_rings_keeps_it_from_starting_with_a_text(tmp_path: Path) -> None:
-    disk = tmpfs(tmp_path / "data", "1m")
-    daemon = Daemon(tmp_path, "store.url=null:", "daemon.workers=1", module="tests.traced_daemon", before=disk)
-    daemon.launch()
-    assert daemon.wait() == 1, daemon.log()
-    assert "no room for a ring of 1,052,672 bytes" in daemon.log()
-    assert "SIGBUS" not in daemon.log() and "Traceback" not in daemon.log()
 
 
 def test_a_disk_filled_by_others_stops_no_answer_while_the_rings_have_room_and_all_lands_when_it_is_free(
