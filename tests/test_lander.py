@@ -121,17 +121,18 @@ def test_a_store_that_hangs_keeps_the_rings_no_fuller_than_one_that_is_away(benc
 def test_a_full_spool_leaves_events_in_the_rings_says_so_and_goes_on_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(tmp_path, monkeypatch, "spool.keep_free=0", "spool.max_bytes=0")
+    bench = Bench(tmp_path, monkeypatch, "spool.keep_free=0", "spool.max_bytes=1")
     away(bench)
     bench.write(*[row(n) for n in range(MANY)])
     said: list[str] = []
 
     def full(one: Flusher) -> bool:
         said[:] = [one.status()["spool"]["text"]]
-        return bool(said[0])
+        return bool(said[0]) and bool(bench.slot.get("spool_full"))
 
     run(bench, full, lambda one: well(bench))
     assert "raise spool.max_bytes" in said[0]
+    assert bench.slot.get("spool_full") == 0, "it is over without a restart"
     assert segments(bench) == []
     assert bench.store.ids == Counter(event_id(n) for n in range(MANY))
 
