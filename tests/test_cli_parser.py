@@ -35,7 +35,9 @@ def test_the_commands_are_these() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", [(), ("stats",), ("spool",), ("quarantine",), ("tasks",), ("ring",), ("geo",), *OPERATOR], ids=" ".join)
+@pytest.mark.parametrize(
+    "path", [(), ("stats",), ("spool",), ("quarantine",), ("tasks",), ("ring",), ("geo",), *OPERATOR], ids=" ".join
+)
 def test_every_help_of_trackflow_has_examples(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.operator([*path, "--help"])
