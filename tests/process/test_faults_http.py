@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
-from tests.process.harness import Daemon, until
+from tests.process.harness import PATIENCE, Daemon, until
 from tests.process.judge import flush
 from tests.process.sender import event_of, id_of
 from tests.test_bad_input import ROWS
@@ -124,7 +125,9 @@ def test_clients_that_drip_idle_or_never_read_are_closed_in_the_end_and_others_a
             sock.sendall(begin)
         left = {sock for sock, _ in drips} | set(idle) | set(deaf)
         served = 0
+        end = time.monotonic() + PATIENCE
         while left:
+            assert time.monotonic() < end, f"{len(left)} of them are still open"
             assert daemon.post({"site": "slow", "name": f"good-{served:04}"})[0] == 200
             served += 1
             for sock, _ in drips:
