@@ -26,6 +26,7 @@ class Noun:
 
 NOUNS: Mapping[str, Noun] = {
     "cost": Noun("bench.cost", "CPU per request of a worker, beside nginx's, in one run", "cost --pairs 5"),
+    "traffic": Noun("bench.traffic.cli", "send traffic that looks real, and time the answers", "traffic --rate 5000"),
     "faults": Noun(
         "bench.faults.cli", "kill, stop and starve a daemon under load; count what is lost", "faults --seconds 60"
     ),
