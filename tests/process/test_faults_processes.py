@@ -14,7 +14,7 @@ from tests.process.sender import Sender, event_of
 #: Seconds between two kills of a worker.
 EACH = 0.05
 #: Of workers, under load.
-KILLS = 8
+KILLS = 6
 
 
 def sender_for(daemon: Daemon, seed: int) -> Sender:

@@ -12,7 +12,7 @@ from tests.front_process import FrontProcess
 from tests.process.harness import Daemon, gone, until
 from tests.process.judge import Verdict, judge, settle
 from tests.process.sender import event_of
-from tests.process.tracer import RENAMES, injecting
+from tests.process.tracer import RENAMES, injecting, need_tracing
 from tests.traced_daemon import VARIABLE
 
 #: Events of one batch.
@@ -47,6 +47,7 @@ def killed_at(daemon: Daemon, rename: int, first: int) -> bool:
 def test_killed_at_renames_of_its_first_start_and_at_every_one_of_an_insert_the_embedded_engine_has_all_once(
     tmp_path: Path,
 ) -> None:
+    need_tracing()
     plan = tmp_path / "plan"
     plan.mkdir()
     (plan / "plan").write_text("\n".join(FIRST_START))

@@ -20,6 +20,13 @@ from tests.process.harness import gone, until
 RENAMES = "rename,renameat,renameat2"
 
 
+def need_tracing() -> None:
+    """Skip the test where nobody may be traced, before a process is started under strace."""
+    done = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this machine cannot trace processes: {done.stderr.strip()}")
+
+
 @contextmanager
 def injecting(pid: int, *what: str) -> Iterator[None]:
     """While it lasts, or the process does, what strace's ``-e inject`` is told to do is done to it.
