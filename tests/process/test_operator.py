@@ -30,15 +30,28 @@ def test_a_store_that_is_away_fills_the_spool_and_when_it_is_back_all_lands_once
         here = ["--data-dir", str(daemon.data_dir)]
         front.order("refuse")
         send(daemon, 0, EVENTS)
-        status = daemon.await_status(lambda status: status["spool"]["segments"] and status["buffer"]["full_in_s"])
+        sent = EVENTS
+
+        def trickling() -> bool:
+            """An event more: a rate is an average of the last seconds, and this machine may be slow."""
+            nonlocal sent
+            sent += 1
+            return daemon.post(event_of(sent - 1, 0))[0] == 200
+
+        status = daemon.await_status(
+            lambda status: trickling() and status["spool"]["segments"] and status["buffer"]["full_in_s"]
+        )
         assert status["spool"]["bytes"] > 0 and status["spool"]["oldest_s"] > 0 and not status["spool"]["text"]
         assert status["buffer"]["full_in_s"] == pytest.approx(
             status["buffer"]["room"] / status["buffer"]["bytes_s"], rel=0.01
         )
         daemon.await_status(
-            lambda status: re.fullmatch(
-                r"store away for \d+ s: .*refused.*; rings and spool full in \d+ (min|h|days)",
-                status["health"]["reason"],
+            lambda status: (
+                trickling()
+                and re.fullmatch(
+                    r"store away for \d+ (s|min): .*refused.*; rings and spool full in \d+ (s|min|h|days)",
+                    status["health"]["reason"],
+                )
             )
         )
         assert daemon.ready()[0] == 503
@@ -47,18 +60,18 @@ def test_a_store_that_is_away_fills_the_spool_and_when_it_is_back_all_lands_once
         capsys.readouterr()
         assert cli.operator([*here, "spool", "list", "--json"]) == 0
         listed = json.loads(capsys.readouterr().out)
-        assert len(listed) == status["spool"]["segments"] and "refused" in listed[0]["reason"]
+        assert len(listed) >= status["spool"]["segments"] and "refused" in listed[0]["reason"]
         assert cli.operator([*here, "spool", "dump"]) == 0
         dumped = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert len(dumped) == sum(one["rows"] for one in listed)
-        assert {one["event_id"] for one in dumped} <= {id_of(n) for n in range(EVENTS)}
+        assert {one["event_id"] for one in dumped} <= {id_of(n) for n in range(sent)}
         assert cli.operator([*here, "status"]) == 0
         assert "rings and spool full in" in capsys.readouterr().out
 
         front.order("accept")
         daemon.flush()
         rows = daemon.rows(f"SELECT toString(event_id) AS id FROM events WHERE site = '{SITE}'")
-        assert sorted(row["id"] for row in rows) == sorted(id_of(n) for n in range(EVENTS))
+        assert sorted(row["id"] for row in rows) == sorted(id_of(n) for n in range(sent))
         status = daemon.await_status(lambda status: status["health"]["ready"])
         assert status["spool"]["segments"] == 0
         assert daemon.ready() == (200, {"ready": True})
