@@ -55,7 +55,7 @@ def test_a_store_that_is_away_fills_the_spool_and_when_it_is_back_all_lands_once
             )
         )
         assert daemon.ready()[0] == 503
-        with pytest.raises(ControlError, match=r"in the spool are not stored after 0 s \(\d+ rows in \d+ batches"):
+        with pytest.raises(ControlError, match=r"not stored after 0 s \(\d+ rows in \d+ batches"):
             daemon.call("flush", wait=0.01)
         capsys.readouterr()
         assert cli.operator([*here, "spool", "list", "--json"]) == 0
