@@ -162,7 +162,7 @@ def test_a_store_that_is_away_is_a_reason_and_no_obstacle(tmp_path: Path) -> Non
     daemon = Daemon(tmp_path, "store.url=clickhouse://127.0.0.1:1/x")
     try:
         daemon.start(ready=False)
-        until(lambda: daemon.ready()[1].get("reason", "").startswith("store away: "))
+        until(lambda: daemon.ready()[1].get("reason", "").startswith("store away for "))
         assert fetch(daemon.admin + "/healthz")[0] == 200
         accepted(daemon, 3)
     finally:

@@ -60,7 +60,8 @@ def test_a_store_that_is_away_fills_the_spool_and_when_it_is_back_all_lands_once
         capsys.readouterr()
         assert cli.operator([*here, "spool", "list", "--json"]) == 0
         listed = json.loads(capsys.readouterr().out)
-        assert len(listed) >= status["spool"]["segments"] and "refused" in listed[0]["reason"]
+        assert len(listed) >= status["spool"]["segments"]
+        assert all("refused" in one["reason"] or "does not keep up" in one["reason"] for one in listed)
         assert cli.operator([*here, "spool", "dump"]) == 0
         dumped = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert len(dumped) == sum(one["rows"] for one in listed)
