@@ -18,7 +18,7 @@ from tests.rows import SITE, event_id, row
 from trackflowd import segment
 from trackflowd.errors import StoreAway, StoreDoubt
 from trackflowd.flusher import Flusher
-from trackflowd.ring.layout import ATTEMPT, CLIENT_ID
+from trackflowd.ring.layout import ATTEMPT, CLIENT_ID, HEADER_SIZE
 from trackflowd.sink.base import Batch
 
 #: Rings of the bench are 64 KiB; a row takes some 700 bytes: 50 are above the mark.
@@ -336,3 +336,30 @@ def test_the_batch_in_the_store_model_is_what_was_cut(bench: Bench) -> None:
     with pytest.raises(AssertionError, match="sent twice"):
         bench.store.insert(Batch(batch_id, 1, 202511, 1, {"event_id": [event_id(1)], "_batch": [batch_id]}))
     assert not killed_at(bench, "spooled before")
+
+
+def test_a_batch_that_cannot_be_put_together_is_asked_about_once_at_a_time(bench: Bench) -> None:
+    """Whatever presses meanwhile: a store that is slow to answer is not asked over and over."""
+    bench.write(*[row(n) for n in range(10)])
+    assert killed_at(bench, "insert before")
+    with bench.rings[0].path.open("r+b") as out:
+        out.seek(HEADER_SIZE + 60)
+        out.write(b"\xff\xff\xff")
+    bench.fill(1000)
+    asked, release = [], threading.Event()
+
+    def trouble(when: str) -> None:
+        if when == "count":
+            asked.append(when)
+            assert release.wait(20)
+
+    bench.store.trouble = trouble
+    queued: list[int] = []
+
+    def pressed(one: Flusher) -> bool:
+        queued.append(one._sender._waiting)
+        return len(queued) > 20 and bool(asked)
+
+    run(bench, pressed, lambda one: release.set())
+    assert max(queued) <= 2
+    assert bench.slot.get("records_quarantined") == 10

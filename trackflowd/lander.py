@@ -358,19 +358,18 @@ class Lander:
 
     def _rows_of(self, one: Open) -> Sequence[Record] | None:
         """Rows of a batch; None when they are not all there: then the store is asked whether it has them."""
-        if one.rows is None:
-            rows = self._sources.rows(one.cut)
-            if rows is None:
-                one.due = float("inf")
+        if one.rows is None and not one.asking:
+            one.rows = self._sources.rows(one.cut)
+            if one.rows is None:
+                one.asking, one.due = True, float("inf")
                 self._sender.submit(
                     lambda: self._settler.whole_or_none(one.cut), lambda held, error: self._give_up(one, held, error)
                 )
-                return None
-            one.rows = rows
         return one.rows
 
     def _give_up(self, one: Open, held: int | None, error: Exception | None) -> None:
         """A batch that can not be put together: fine when the store has it, an alarm when not."""
+        one.asking = False
         if one not in self._open:
             return  # dropped meanwhile
         if error is not None or held is None:

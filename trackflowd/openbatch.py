@@ -30,6 +30,7 @@ class Open:
         words: why it waits, for status; "" when it only waits its turn.
         case: what is known of its way to the store; None before its first turn.
         began: when it was first sent (monotonic, s).
+        asking: its rows are not all there, and the store is being asked whether it has them.
     """
 
     cut: Cut
@@ -42,6 +43,7 @@ class Open:
     words: str = ""
     case: Case | None = None
     began: float = 0.0
+    asking: bool = False
 
     def let_go(self) -> None:
         """Keep its rows on disk only."""
