@@ -3,6 +3,9 @@
 Answers each request with the same bytes, on one core. A read of less than ``_SHORT`` bytes is taken as one
 whole request, as it is when a generator awaits each answer; only longer ones are looked into (arrays,
 pipelines). For ``python -m bench traffic --null`` and tests; it checks nothing.
+
+It asks for news without ever sleeping: whoever sends to a sleeper pays for waking it, and on a virtual
+machine that is more than the sending (12 against 10 µs a request of the generator).
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import select
 import socket
 import sys
 
-_SHORT, _READ = 4096, 262_144
+_SHORT = 4096
+#: Bytes of a read. From 128 KiB on malloc maps pages for each and gives them back: 12 µs a request.
+_READ = 65_536
 _BODY = b'{"accepted":1,"refused":[]}'
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
 _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n")
@@ -43,7 +48,7 @@ def serve(listener: socket.socket, closing: bool) -> None:
     peers: dict[int, socket.socket] = {}
     rests: dict[int, bytes] = {}
     while True:
-        for fd, _ in epoll.poll(-1, 512):
+        for fd, _ in epoll.poll(0, 512):
             peer = peers.get(fd)
             if peer is None:
                 _accept(listener, epoll, peers)
