@@ -1,4 +1,4 @@
-"""``python -m bench``: one program, one noun a measurement."""
+"""``python -m bench``, installed as ``trackflow-bench``: one program, one noun a measurement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
+
+#: What it is called where it is installed.
+COMMAND = "trackflow-bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Noun:
 
 NOUNS: Mapping[str, Noun] = {
     "cost": Noun("bench.cost", "CPU per request of a worker, beside nginx's, in one run", "cost --pairs 5"),
+    "run": Noun("bench.scenarios.cli", "scenarios: what TrackFlow does and costs under each", "run single open"),
     "traffic": Noun("bench.traffic.cli", "send traffic that looks real, and time the answers", "traffic --rate 5000"),
     "faults": Noun(
         "bench.faults.cli", "kill, stop and starve a daemon under load; count what is lost", "faults --seconds 60"
@@ -35,10 +40,11 @@ NOUNS: Mapping[str, Noun] = {
 
 def usage() -> str:
     """What ``--help`` says."""
-    lines = ["usage: python -m bench NOUN [options]", "", "Measurements of TrackFlow. NOUN is one of:", ""]
+    program = COMMAND if Path(sys.argv[0]).name == COMMAND else "python -m bench"
+    lines = [f"usage: {program} NOUN [options]", "", "Measurements of TrackFlow. NOUN is one of:", ""]
     lines += [f"  {name:10}{noun.about}" for name, noun in NOUNS.items()]
-    lines += ["", "python -m bench NOUN --help has the options of each. Examples:", ""]
-    lines += [f"  python -m bench {noun.example}" for noun in NOUNS.values()]
+    lines += ["", f"{program} NOUN --help has the options of each. Examples:", ""]
+    lines += [f"  {program} {noun.example}" for noun in NOUNS.values()]
     return "\n".join(lines)
 
 

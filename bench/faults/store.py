@@ -49,7 +49,11 @@ class StoreProcess:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
-        self._await_port(self._process)
+        try:
+            self._await_port(self._process)
+        except BaseException:
+            self.kill()
+            raise
 
     def _await_port(self, process: subprocess.Popen[bytes]) -> None:
         lines: list[bytes] = []
@@ -73,7 +77,6 @@ class StoreProcess:
             if self.port and _answers(self.port):
                 return
             time.sleep(0.05)
-        self.kill()
         raise StoreFailed(f"nobody listens on port {self.port} after {START_WITHIN:g} s; see {self._log}")
 
     def signal(self, number: signal.Signals) -> None:

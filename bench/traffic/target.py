@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from trackflowd.client import Client
+from trackflowd.client import CALL_TIMEOUT, Client
 from trackflowd.errors import TrackflowError
 
 #: Seconds a daemon may take to start, to store what it has, and to end.
@@ -155,14 +155,13 @@ class Daemon:
         return Target(f"a daemon of its own, {host}", (name.strip("[]"), int(port)), host, self)
 
     def pids(self, role: str) -> list[int]:
-        """Process ids of a role: worker or flusher."""
+        """Process ids of a role: supervisor, worker or flusher."""
         return [row["pid"] for row in self._before["processes"] if row["role"] == role]
 
     def status(self) -> dict[str, Any]:
         """Its status. Raises TrackflowError."""
-        with Client.connect(self._socket) as client:
-            found: dict[str, Any] = client.call("status")
-            return found
+        found: dict[str, Any] = self.call("status", CALL_TIMEOUT)
+        return found
 
     def rows(self, wait: float = _FLUSH_WITHIN) -> int:
         """Rows in the store, once all that was accepted is there; of a store that keeps none, those it took.
@@ -173,12 +172,24 @@ class Daemon:
         Raises:
             TrackflowError: it does not answer, or the store has not taken everything in time.
         """
-        with Client.connect(self._socket) as client:
-            client.call("flush", timeout=wait + 5, wait=wait)
-            if self._counts:
-                raw: bytes = client.call("query", timeout=60, sql="SELECT count() AS n FROM events", format="csv")
-                return int(raw.split()[1])
+        self.flush(wait)
+        if self._counts:
+            return int(self.query("SELECT count() AS n FROM events").split()[1])
         return int(self.status()["totals"]["rows_stored"])
+
+    def flush(self, wait: float = _FLUSH_WITHIN) -> None:
+        """Return when all that was accepted is stored. Raises TrackflowError: not within so many seconds."""
+        self.call("flush", wait + 5, wait=wait)
+
+    def query(self, sql: str) -> bytes:
+        """A query's answer as CSV with a head line. Raises TrackflowError."""
+        raw: bytes = self.call("query", 60.0, sql=sql, format="csv")
+        return raw
+
+    def call(self, command: str, timeout: float, /, **args: Any) -> Any:
+        """One command of the control socket. Raises TrackflowError."""
+        with Client.connect(self._socket) as client:
+            return client.call(command, timeout=timeout, **args)
 
     def end(self) -> None:
         """Have it drain and end."""
