@@ -6,7 +6,9 @@ import json
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from setuptools import find_packages  # type: ignore[import-untyped]
 
 from bench.scenarios import cli, figures, fill, idle_connections, spoiled
 from bench.scenarios.figures import Series, Turn
-from bench.scenarios.frame import Options, Pools, Scenario, Skipped, Stage
+from bench.scenarios.frame import Lender, Options, Pools, Scenario, Skipped, Stage
 from bench.scenarios.processes import CORES, cpu_s, on
 from bench.scenarios.registry import SCENARIOS
 from bench.scenarios.tables import lines
@@ -37,7 +39,7 @@ def histogram(*values_ms: float) -> Histogram:
 
 
 def stage(path: Path, *turns: Turn, options: Options = PLAIN) -> Stage:
-    made = Stage(options, path, Pools(1, 64), lambda text: None)
+    made = Stage(options, path, Pools(1, 64), Lender(), lambda text: None)
     made.turns.extend(turns)
     return made
 
@@ -271,10 +273,36 @@ def test_batches_of_the_filled_store_have_ids_and_times_of_their_own() -> None:
     assert not set(batches[0].columns["visitor"]) & set(batches[1].columns["visitor"])
 
 
-def test_pools_are_made_once_for_a_form(tmp_path: Path) -> None:
+def test_pools_are_made_once_for_a_form() -> None:
     pools = Pools(1, 64)
     assert pools.get(Format("single"), 0.0) is pools.get(Format("single"), 0.0)
     assert pools.get(Format("single"), 0.5) is not pools.get(Format("single"), 0.0)
-    assert [stage(tmp_path).fresh_run() for _ in range(2)] == [0, 0]
-    one = stage(tmp_path)
-    assert [one.fresh_run() for _ in range(3)] == [0, 1, 2]
+
+
+def test_events_of_a_fresh_store_are_a_function_of_the_seed_and_those_of_another_are_new() -> None:
+    assert [Pools.of(Options()).fresh_run() for _ in range(2)] == [0, 0]
+    pools = Pools.of(Options())
+    assert [pools.fresh_run() for _ in range(3)] == [0, 1, 2]
+    asked = [Options(store="clickhouse://h/d"), Options(server="clickhouse://h/d")]
+    assert all(len({Pools.of(one).fresh_run() for _ in range(5)}) > 1 for one in asked)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "made"), [(False, ["+a", "-", "+a", "-", "+b", "-"]), (True, ["+a", "+b", "-", "-"])]
+)
+def test_what_is_lent_ends_with_its_use_or_is_kept_for_who_asks_for_the_same(keeps: bool, made: list[str]) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def make(name: str) -> Iterator[str]:
+        seen.append(f"+{name}")
+        try:
+            yield name
+        finally:
+            seen.append("-")
+
+    with Lender(keeps) as lender:
+        for name in ("a", "a", "b"):
+            with lender.lend(name, partial(make, name)) as lent:
+                assert lent == name
+    assert seen == made

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import psutil
 from bench import environment
 from bench.faults.store import StoreFailed
 from bench.scenarios.figures import FORMAT
-from bench.scenarios.frame import Options, Pools, Scenario, Skipped, Stage
+from bench.scenarios.frame import Lender, Options, Pools, Scenario, Skipped, Stage
 from bench.scenarios.processes import CORES, GENERATOR_CORE, SERVER_CORE, on
 from bench.scenarios.registry import SCENARIOS
 from bench.scenarios.tables import lines
@@ -74,11 +74,13 @@ class Session:
         options: see there.
         style: of standard output.
         as_json: the tables are not wanted.
+        quick: scenarios share what they start.
     """
 
     options: Options
     style: Style
     as_json: bool
+    quick: bool
     documents: list[dict[str, Any]] = field(default_factory=list)
     #: Why, by name.
     skipped: dict[str, str] = field(default_factory=dict)
@@ -110,13 +112,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     began = datetime.now(UTC)
     found = environment.describe()
-    session = Session(options, Style.of(sys.stdout), args.json)
+    session = Session(options, Style.of(sys.stdout), args.json, args.quick)
     try:
         with on(GENERATOR_CORE):
             _run_all(session, chosen)
     except KeyboardInterrupt:
         session.interrupted = True
-    _end(session, {**found, "began": began.isoformat(timespec="seconds")}, args.quick)
+    _end(session, {**found, "began": began.isoformat(timespec="seconds")})
     return session.code
 
 
@@ -193,25 +195,29 @@ def _list(as_json: bool) -> None:
 
 def _run_all(session: Session, chosen: Sequence[Scenario]) -> None:
     """One after another; what fails or cannot be is noted, and the others go on."""
-    pools = Pools(session.options.seed, session.options.pool)
     if len(CORES) < 2:
         _tell("this process may use one core only: generator and server share it, and each slows the other")
-    for number, scenario in enumerate(chosen):
-        about = f"[{number + 1}/{len(chosen)}] {scenario.name}"
-        began = time.monotonic()
-        with _directory() as work:
-            stage = Stage(session.options, work, pools, _sayer(about))
-            try:
-                scenario.measure(stage)
-                _tell(f"{about}: took {duration(time.monotonic() - began)}")
-            except Skipped as why:
-                session.skipped[scenario.name] = str(why)
-                _tell(f"{about}: skipped: {why}")
-            except (TargetFailed, StoreFailed, TrackflowError, psutil.Error) as error:
-                session.failed[scenario.name] = str(error)
-                _tell(f"{about}: FAILED: {error}{_last_words(work)}")
-            finally:
-                _add(session, stage, scenario)
+    pools = Pools.of(session.options)
+    with _directory() as common, Lender(keeps=session.quick) as lender:
+        for number, scenario in enumerate(chosen):
+            about = f"[{number + 1}/{len(chosen)}] {scenario.name}"
+            with nullcontext(common) if session.quick else _directory() as work:
+                _run_one(session, scenario, Stage(session.options, work, pools, lender, _sayer(about)), about)
+
+
+def _run_one(session: Session, scenario: Scenario, stage: Stage, about: str) -> None:
+    began = time.monotonic()
+    try:
+        scenario.measure(stage)
+        _tell(f"{about}: took {duration(time.monotonic() - began)}")
+    except Skipped as why:
+        session.skipped[scenario.name] = str(why)
+        _tell(f"{about}: skipped: {why}")
+    except (TargetFailed, StoreFailed, TrackflowError, psutil.Error) as error:
+        session.failed[scenario.name] = str(error)
+        _tell(f"{about}: FAILED: {error}{_last_words(stage.work)}")
+    finally:
+        _add(session, stage, scenario)
 
 
 def _add(session: Session, stage: Stage, scenario: Scenario) -> None:
@@ -253,12 +259,12 @@ def _last_words(work: Path) -> str:
     return found
 
 
-def _end(session: Session, about: dict[str, Any], quick: bool) -> None:
+def _end(session: Session, about: dict[str, Any]) -> None:
     """The document, or what is left to say."""
     if session.as_json:
         parameters = {
             **session.options.as_dict(),
-            "quick": quick,
+            "quick": session.quick,
             "pinned": {"server": SERVER_CORE, "generator": GENERATOR_CORE} if len(CORES) > 1 else None,
             "interrupted": session.interrupted,
             "skipped": session.skipped,
@@ -270,7 +276,7 @@ def _end(session: Session, about: dict[str, Any], quick: bool) -> None:
     style, notes = session.style, []
     notes += [style.odd(f"{name} was skipped: {why}") for name, why in session.skipped.items()]
     notes += [style.bad(f"{name} failed: {why}") for name, why in session.failed.items()]
-    if quick:
+    if session.quick:
         notes.append(style.odd("--quick: the figures mean nothing"))
     if session.interrupted:
         notes.append(style.odd("interrupted"))

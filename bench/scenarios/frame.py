@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.scenarios.figures import Turn, scenario_document
 from bench.traffic.model import Model
 from bench.traffic.model import Options as Traffic
 from bench.traffic.wire import Format, Pool
+
+T = TypeVar("T")
 
 #: Events a second where a scenario has a fixed rate: far below what one core serves, and above a slow store's pace.
 FIXED_RATE = 1000.0
@@ -85,12 +88,25 @@ class Pools:
 
     Args:
         seed, events: see ``bench.traffic.wire.Pool``.
+        first: of the numbers ``fresh_run`` gives.
     """
 
-    def __init__(self, seed: int, events: int) -> None:
+    def __init__(self, seed: int, events: int, first: int = 0) -> None:
         self.seed = seed
         self._events = events
         self._made: dict[tuple[Format, float], Pool] = {}
+        self._runs: Iterator[int] = count(first)
+
+    @classmethod
+    def of(cls, options: Options) -> Pools:
+        """Those for what was asked for."""
+        # A store that is there already may hold the ids of an earlier run with this seed.
+        fresh = options.store.startswith("chdb:") and not options.server
+        return cls(options.seed, options.pool, 0 if fresh else secrets.randbelow(2**31))
+
+    def fresh_run(self) -> int:
+        """A number no measurement had before: its events get ids of their own."""
+        return next(self._runs)
 
     def get(self, form: Format, bad: float) -> Pool:
         """The pool of a form with a share of bad requests."""
@@ -101,31 +117,57 @@ class Pools:
         return found
 
 
+class Lender:
+    """What scenarios start: each its own, ended with its use; or, with ``keeps``, one for all who ask for the same.
+
+    A daemon takes seconds to start: where it is only tried whether scenarios work, they share it.
+    """
+
+    def __init__(self, keeps: bool = False) -> None:
+        self._keeps = keeps
+        self._stack = ExitStack()
+        self._made: dict[object, Any] = {}
+
+    @contextmanager
+    def lend(self, key: object, make: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+        """What make gives, or gave before for an equal key."""
+        if not self._keeps:
+            with make() as made:
+                yield made
+            return
+        if key not in self._made:
+            self._made[key] = self._stack.enter_context(make())
+        yield self._made[key]
+
+    def __enter__(self) -> Lender:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+
 class Stage:
     """One run of a scenario.
 
     Args:
         options: what was asked for.
-        work: an empty directory.
-        pools: of the whole bench.
+        work: a directory; with a lender that keeps, that of all scenarios.
+        pools, lender: of the whole bench.
         say: told what is done now.
 
     Attributes:
         turns: what was measured, in order; complete ones only.
     """
 
-    def __init__(self, options: Options, work: Path, pools: Pools, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, options: Options, work: Path, pools: Pools, lender: Lender, say: Callable[[str], None]
+    ) -> None:  # fmt: skip
         self.options = options
         self.work = work
         self.pools = pools
+        self.lend = lender.lend
         self.say = say
         self.turns: list[Turn] = []
-        # A store that is there already may hold the ids of an earlier run with this seed.
-        self._runs: Iterator[int] = count(0 if options.store.startswith("chdb:") else secrets.randbelow(2**31))
-
-    def fresh_run(self) -> int:
-        """A number no measurement of this stage had: its events get ids of their own."""
-        return next(self._runs)
 
     def repetitions(self, what: str = "") -> Iterator[int]:
         """Numbers of the repetitions, said as they begin."""

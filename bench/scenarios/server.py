@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class Server:
         self.daemon = daemon
         self.data = data
         self.pids = {role: daemon.pids(role) for role in ROLES}
-        self.rows = daemon.rows_before
+        self.rows = daemon.rows()
         self._counts_bytes = not stage.options.store.startswith("null:")
 
     def warm_up(self, form: Format = SINGLE, bad: float = 0.0) -> None:
@@ -75,7 +76,7 @@ class Server:
         stage = self._stage
         pool = stage.pools.get(form, bad)
         network = Network(self.daemon.target.address, _MOST_OPEN if rate else _MOST_CLOSED)
-        requests = pool.ready(stage.pools.seed, stage.fresh_run())
+        requests = pool.ready(stage.pools.seed, stage.pools.fresh_run())
         loop = Loop(network, requests, time.perf_counter_ns, stage.options.connections, form.depth, rate / form.depth)
         gc.collect()
         gc.freeze()  # the pools are there to stay
@@ -158,27 +159,33 @@ class Server:
 
 
 @contextmanager
-def server(
-    stage: Stage, sets: Mapping[str, str] | None = None, store: str = "", name: str = "daemon"
-) -> Iterator[Server]:
-    """A daemon on the server's core; ended when the block is left.
+def server(stage: Stage, sets: Mapping[str, str] | None = None, store: str = "", name: str = "") -> Iterator[Server]:
+    """A daemon on the server's core; ended when the block is left, unless the lender keeps it.
 
     Args:
         sets: options over ``stage.options.sets``.
         store: its ``store.url``; "": as the options say.
-        name: of its directory.
+        name: of its directory; "": a new one.
 
     Raises:
         TargetFailed: it does not start.
     """
-    work = stage.work / name
+    key = ("daemon", tuple(sorted((sets or {}).items())), store, name)
+    with stage.lend(key, lambda: _daemon(stage, sets or {}, store, name)) as (daemon, data):
+        yield Server(stage, daemon, data)
+
+
+@contextmanager
+def _daemon(stage: Stage, sets: Mapping[str, str], store: str, name: str) -> Iterator[tuple[Daemon, Path]]:
+    """A daemon, and its data directory."""
+    work = stage.work / name if name else Path(tempfile.mkdtemp(prefix="daemon-", dir=stage.work))
     work.mkdir(exist_ok=True)
     stage.say("starting a daemon")
     options = stage.options
     with on(SERVER_CORE):
-        daemon = Daemon(work, options.workers, store or options.store, {**(sets or {}), **options.sets})
+        daemon = Daemon(work, options.workers, store or options.store, {**sets, **options.sets})
     try:
-        yield Server(stage, daemon, work / "data")
+        yield daemon, work / "data"
         daemon.end()
     finally:
         daemon.kill()

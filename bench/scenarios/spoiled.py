@@ -83,6 +83,17 @@ def spoiled(stage: Stage) -> Iterator[tuple[Server, Spoiler]]:
         StoreFailed, TargetFailed: one of them does not start.
     """
     url, command = _store(stage)
+    with stage.lend("spoiler", lambda: _spoiler(stage, url, command)) as spoiler:
+        parts = urlsplit(url)
+        user = "".join(parts.netloc.rpartition("@")[:2])
+        before = parts._replace(netloc=f"{user}127.0.0.1:{spoiler.port}").geturl()
+        with server(stage, SETS, before) as one:
+            yield one, spoiler
+
+
+@contextmanager
+def _spoiler(stage: Stage, url: str, command: str) -> Iterator[Spoiler]:
+    """The store, if it is to be started, and the proxy before it."""
     parts = urlsplit(url)
     port = parts.port or 0
     stage.say("starting a store")
@@ -94,9 +105,7 @@ def spoiled(stage: Stage) -> Iterator[tuple[Server, Spoiler]]:
                 port = store.port
             spoiler = Spoiler(parts.hostname or "127.0.0.1", port or 8123)
             stack.callback(spoiler.close)
-        host = parts.netloc.rpartition("@")
-        before = parts._replace(netloc=f"{host[0]}{host[1]}127.0.0.1:{spoiler.port}").geturl()
-        yield stack.enter_context(server(stage, SETS, before)), spoiler
+        yield spoiler
 
 
 def _store(stage: Stage) -> tuple[str, str]:
