@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from trackflowd.enrich.finish import Finisher, Row
 from trackflowd.errors import RecordTooLarge, Refused, RingError, RingFull
 from trackflowd.proto.address import Proxies
-from trackflowd.proto.dialects import Dialect, Limits
+from trackflowd.proto.dialects import Dialect, Limits, RefusedEvent
 from trackflowd.proto.inflate import MAGIC, plain
 from trackflowd.proto.refusals import refused
 from trackflowd.proto.request import Request
@@ -56,6 +56,8 @@ class Reply(NamedTuple):
 
 
 Handler = Callable[[Request, Peer], bytes]
+#: From a request's headers (but for the address a proxy names) to the handler of all requests with such headers.
+Prepare = Callable[[dict[bytes, bytes]], Handler]
 
 
 def reply_to(request: Request) -> Reply:
@@ -132,17 +134,17 @@ class Intake:
         #: Refusals since they were last taken, by code.
         self.refusals: Counter[str] = Counter()
         self._kept: list[dict[bytes | None, bytes]] = []
-        self._routes: dict[bytes, dict[bytes, Handler]] = {}
+        self._routes: dict[bytes, dict[bytes, Prepare]] = {}
+        self._lay_routes()
         self.use(writer)
 
     def use(self, writer: Writer) -> None:
         """Put rows into this ring from now on. What the one before has unpublished is forgotten."""
         self._writer = writer
+        self._append = writer.append
         #: Makes the rows of all answered requests part of the ring.
         self.publish: Callable[[], None] = writer.publish
         self.ring_failed = False
-        self._kept.clear()
-        self._lay_routes()
 
     def _lay_routes(self) -> None:
         options = {name: getattr(self._http, name) for name in ("event_path", "script_path", "pixel_path")}
@@ -170,18 +172,34 @@ class Intake:
     def answer(self, request: Request, peer: Peer) -> bytes:
         """The answer to a request; it may be sent after ``publish``."""
         self.requests += 1
+        head = request.head
+        if head is None:
+            return self._handler(request)(request, peer)
+        handler = head.handler
+        if handler is None:
+            handler = head.handler = self._handler(request)
+        return handler(request, peer)
+
+    def _handler(self, request: Request) -> Handler:
+        """What answers requests with this method, target and headers."""
         methods = self._routes.get(request.target) or self._routes.get(request.path)
         if methods is not None:
-            handler = methods.get(request.method)
-            if handler is not None:
-                return handler(request, peer)
+            prepare = methods.get(request.method)
+            if prepare is not None:
+                return prepare(request.headers)
         if request.method == b"OPTIONS":
-            return self._write(request, 204, preflight(request.headers), b"")
+            return self._preflight
         if methods is None:
-            return self._refuse(request, refused("not_found", "nothing is here"))
+            return self._nothing
         allowed = b", ".join(sorted({*methods, b"OPTIONS"}))
         refusal = refused("method", f"this route takes {allowed.decode()}")
-        return self._refuse(request, refusal, b"Allow: " + allowed + b"\r\n")
+        return lambda request, peer: self._refuse(request, refusal, b"Allow: " + allowed + b"\r\n")
+
+    def _preflight(self, request: Request, peer: Peer) -> bytes:
+        return self._write(request, 204, preflight(request.headers), b"")
+
+    def _nothing(self, request: Request, peer: Peer) -> bytes:
+        return self._refuse(request, refused("not_found", "nothing is here"))
 
     @property
     def staged(self) -> int:
@@ -231,41 +249,45 @@ class Intake:
             status, headers, body, keep_alive=request.keep_alive, old=request.old, bodiless=bodiless
         )
 
-    def _static(self, file: Static) -> Handler:
+    def _static(self, file: Static) -> Prepare:
         def serve(request: Request, peer: Peer) -> bytes:
             status, lines, body = file.choose(request.headers)
             return self._write(request, status, lines + cors(request.headers.get(b"origin")), body)
 
-        return serve
+        return lambda headers: serve
 
-    def _events(self, dialect: Dialect) -> Handler:
-        """Handler of a dialect's routes."""
-        read, reply, limits, most = dialect.read, dialect.reply, self._limits, self._http.max_inflated
+    def _events(self, dialect: Dialect) -> Prepare:
+        """Handlers of a dialect's routes. What follows from the headers is looked up once, not at each request."""
         kept: dict[bytes | None, bytes] = {}  # answers to a request of one good event, by origin, this second's
         self._kept.append(kept)
 
-        row, append = self._row, self._writer.append
+        def prepare(headers: dict[bytes, bytes]) -> Handler:
+            return self._taker(dialect, kept, headers)
+
+        return prepare
+
+    def _taker(self, dialect: Dialect, kept: dict[bytes | None, bytes], headers: dict[bytes, bytes]) -> Handler:
+        read, row, limits, answers = dialect.read, self._row, self._limits, self.answers
+        coding = headers.get(b"content-encoding")
+        agent, origin = headers.get(b"user-agent", b""), headers.get(b"origin")
+        lang, referer = _text(headers, b"accept-language"), _text(headers, b"referer")
 
         def take(request: Request, peer: Peer) -> bytes:
-            headers = request.headers
             rows: list[Row] = []
             try:
-                if b"content-encoding" in headers or request.body[:2] == MAGIC:
-                    request.body = plain(request.body, headers.get(b"content-encoding", b""), most)
+                if coding is not None or request.body.startswith(MAGIC):
+                    request.body = plain(request.body, coding or b"", self._http.max_inflated)
                 events, bad = read(request, limits)
                 if self.ring_failed:
                     raise refused("ring_failed", _RING_FAILED)
                 # The client's address goes no further than this.
                 address, trusted = peer
                 if trusted:
-                    address = self._client(address, headers)
-                agent = headers.get(b"user-agent", b"")
+                    address = self._client(address, request.headers)
                 now = self.now_ms
                 for event in events:
-                    lang = "" if event.lang else _text(headers, b"accept-language")
-                    referer = "" if event.url else _text(headers, b"referer")
                     rows.append(row(event, agent, address, lang, referer, now))
-                append(rows)
+                self._append(rows)
             except Refused as refusal:
                 return self._refuse_events(request, refusal)
             except RingError as error:
@@ -274,23 +296,28 @@ class Intake:
             self.accepted += count
             if self.tail is not None:
                 self.tail(rows)
-            origin = headers.get(b"origin")
-            usual = count == 1 and not bad and request.keep_alive and not request.old
-            if usual:
+            if count == 1 and not bad and request.keep_alive and not request.old:
                 answer = kept.get(origin)
                 if answer is not None:
-                    self.answers[2] += 1
+                    answers[2] += 1
                     return answer
-            for refused_event in bad:
-                self.refusals[refused_event.error] += 1
-            self.refused += len(bad)
-            status, lines, body = reply(count, bad)
-            answer = self._write(request, status, lines + cors(origin), body)
-            if usual and len(kept) < _MAX_KEPT:
-                kept[origin] = answer
-            return answer
+                answer = self._accept(dialect, request, origin, count, bad)
+                if len(kept) < _MAX_KEPT:
+                    kept[origin] = answer
+                return answer
+            return self._accept(dialect, request, origin, count, bad)
 
         return take
+
+    def _accept(
+        self, dialect: Dialect, request: Request, origin: bytes | None, count: int, bad: Sequence[RefusedEvent]
+    ) -> bytes:
+        """Answer of a request some of whose events are in the ring."""
+        for refused_event in bad:
+            self.refusals[refused_event.error] += 1
+        self.refused += len(bad)
+        status, lines, body = dialect.reply(count, bad)
+        return self._write(request, status, lines + cors(origin), body)
 
     def _refuse_events(self, request: Request, refusal: Refused) -> bytes:
         """Answer of a request none of whose events is taken."""

@@ -3,7 +3,7 @@
 A browser sends the same head with every event but for the number in Content-Length, and browsers of one
 kind send the same from page to page. What httptools and the policy said of such bytes once holds
 whenever they come again, so a request whose head is known costs a look-up instead of a parse:
-1 µs instead of 7.
+1.4 µs instead of 7, and 0.8 where it is that of the connection's request before (``Last``).
 
 A head is known only whole and byte for byte, with the digits of its Content-Length cut out, and
 only where those digits are the length of what follows. Behind a trusted proxy the value of
@@ -17,13 +17,14 @@ from typing import Final
 
 from trackflowd.enrich.cache import Generations
 from trackflowd.proto.headers import KEPT
-from trackflowd.proto.request import Request
+from trackflowd.proto.request import Head, Request
 
 #: Heads of a generation (see ``Generations``), and the longest that is kept: at most 8 MiB a worker.
 _HEADS: Final = 2048
 _LONGEST: Final = 2048
 #: Lengths as they stand in a head, by number.
-_DIGITS: Final = tuple(b"%d" % n for n in range(8192))
+_MOST_BODY: Final = 8192
+_DIGITS: Final = tuple(b"%d" % n for n in range(_MOST_BODY))
 
 _LENGTH: Final = b"\r\nContent-Length: "
 _LENGTH_LOWER: Final = b"\r\ncontent-length: "
@@ -36,9 +37,6 @@ _IN_ADDRESSES: Final = b"0123456789abcdefABCDEF.:, "
 #: Kept headers a known head may have: none that changes how the bytes behind it are read, none with an
 #: address but the one that is cut out.
 _SHAREABLE: Final = KEPT - {b"transfer-encoding", b"expect", b"upgrade", b"forwarded"}
-
-#: Method, target and headers of a known head.
-Head = tuple[bytes, bytes, dict[bytes, bytes]]
 
 
 class Heads:
@@ -55,11 +53,12 @@ class Heads:
         self._get = self._known.get
         self._proxied = proxied
 
-    def recall(self, data: bytes) -> Request | None:
+    def recall(self, data: bytes, last: Last) -> Request | None:
         """The request that data is, if it is one and its head is known.
 
         Args:
             data: bytes that begin where a request begins.
+            last: told which head it is, unless a proxy's word on the address is in it.
         """
         end = data.rfind(_BLANK) + 4
         at = data.find(_LENGTH, 0, end) + 18
@@ -69,25 +68,27 @@ class Heads:
                 return None
         stop = data.find(b"\r", at, end)
         length = len(data) - end
-        if length >= 8192 or data[at:stop] != _DIGITS[length]:
+        if length >= _MOST_BODY or data[at:stop] != _DIGITS[length]:
             return None
         if self._proxied:
             return self._recall_proxied(data, at, stop, end)
-        key = data[:at] + data[stop:end]
+        before, after = data[:at], data[stop:end]
+        key = before + after
         head = self._get(key) or self._known.promote(key)
         if head is None:
             return None
-        return Request(head[0], head[1], head[2], True, False, data[end:])
+        last.note(before, after, head)
+        return Request(head.method, head.target, head.headers, True, False, data[end:], head)
 
     def _recall_proxied(self, data: bytes, at: int, stop: int, end: int) -> Request | None:
         key, address = _without_address(data, at, stop, end)
         head = self._get(key) or self._known.promote(key)
         if head is None or address.translate(None, _IN_ADDRESSES):
             return None  # what else may stand in a header's value, the parser knows
-        headers = head[2]
+        headers = head.headers
         if address:
             headers = {**headers, b"x-forwarded-for": address}
-        return Request(head[0], head[1], headers, True, False, data[end:])
+        return Request(head.method, head.target, headers, True, False, data[end:], head)
 
     def learn(self, data: bytes, request: Request) -> None:
         """Note the head of a request.
@@ -114,7 +115,42 @@ class Heads:
             if not self._proxied or address != forwarded:
                 return
         headers.pop(b"content-length")
-        self._known.put(key, (request.method, request.target, headers))
+        self._known.put(key, Head(request.method, request.target, headers))
+
+
+class Last:
+    """The head that came last on a connection, which is mostly the one that comes next.
+
+    Args:
+        heads: asked when it is another one.
+    """
+
+    __slots__ = ("_after", "_at", "_before", "_head", "_heads", "_rest")
+
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
+        self.note(b"\0", b"", Head(b"", b"", {}))  # no request begins so
+
+    def note(self, before: bytes, after: bytes, head: Head) -> None:
+        """Take a head.
+
+        Args:
+            before, after: its bytes before and behind the digits of its Content-Length.
+        """
+        self._before, self._after, self._head = before, after, head
+        self._at, self._rest = len(before), len(after)
+
+    def recall(self, data: bytes) -> Request | None:
+        """As ``Heads.recall``."""
+        if data.startswith(self._before):
+            at = self._at
+            stop = data.find(b"\r", at, at + 5)
+            end = stop + self._rest
+            length = len(data) - end
+            if 0 <= length < _MOST_BODY and data[at:stop] == _DIGITS[length] and data.startswith(self._after, stop):
+                head = self._head
+                return Request(head.method, head.target, head.headers, True, False, data[end:], head)
+        return self._heads.recall(data, self)
 
 
 def _without_address(data: bytes, at: int, stop: int, end: int) -> tuple[bytes, bytes]:

@@ -29,7 +29,7 @@ import httptools
 
 from trackflowd.errors import Refused
 from trackflowd.proto.headers import KEPT, LISTS, ONCE, TWINS, USUAL
-from trackflowd.proto.heads import Heads
+from trackflowd.proto.heads import Heads, Last
 from trackflowd.proto.refusals import refused
 from trackflowd.proto.request import Request
 
@@ -82,6 +82,7 @@ class Connection:
         self._limits = limits
         self._small = min(_SMALL, limits.max_head, limits.max_body)
         self._heads = heads
+        self._last = Last(heads) if heads is not None else None
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         # of the connection
         #: REST, HEAD, BODY, CHUNKED or ENDED.
@@ -119,8 +120,8 @@ class Connection:
             The requests that are whole now, in order; good for answering until the next call.
         """
         if self.phase == REST and len(data) <= self._small:
-            heads = self._heads
-            if heads is not None and (known := heads.recall(data)) is not None:
+            last = self._last
+            if last is not None and (known := last.recall(data)) is not None:
                 return [known]
             whole = self._whole = []
             # Too short to break a limit: one run, if it ends where a request ends.
@@ -130,6 +131,7 @@ class Connection:
             self._feed(data)
             self._version_seen = False
             if self.phase == REST or self.phase == ENDED:
+                heads = self._heads
                 if heads is not None and len(whole) == 1 and not self._personal:
                     heads.learn(data, whole[0])
                 return whole

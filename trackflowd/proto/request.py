@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
+
+
+class Head:
+    """Method, target and headers of a request whose head is known and may come again (see ``heads``).
+
+    Args:
+        method, target, headers: as in ``Request``; no Content-Length, and no address that a proxy named.
+
+    Attributes:
+        handler: answers requests with this head; found by whoever answers the first one.
+    """
+
+    __slots__ = ("handler", "headers", "method", "target")
+
+    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.handler: Callable[[Request, Any], bytes] | None = None
 
 
 class Request(msgspec.Struct, gc=False):
@@ -16,6 +38,7 @@ class Request(msgspec.Struct, gc=False):
         keep_alive: the connection goes on after the answer.
         old: HTTP/1.0, whose clients must be told that the connection goes on.
         body: the content, without chunks; still compressed if it was sent so.
+        head: what it shares with others that were sent with the same head, if that is known.
     """
 
     method: bytes
@@ -24,6 +47,7 @@ class Request(msgspec.Struct, gc=False):
     keep_alive: bool
     old: bool
     body: bytes = b""
+    head: Head | None = None
 
     @property
     def path(self) -> bytes:
