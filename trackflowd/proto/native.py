@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from binascii import a2b_hex
 from collections.abc import Sequence
 from typing import Final
 
@@ -83,7 +84,6 @@ class Wire(msgspec.Struct, forbid_unknown_fields=True):
 
 _decode = msgspec.json.Decoder(Wire | list[Wire]).decode
 _decode_one = msgspec.json.Decoder(Wire).decode
-fromhex = bytes.fromhex
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -259,8 +259,8 @@ def event_id(text: str) -> bytes:
     """
     if len(text) == 36 and text[8] == text[13] == text[18] == text[23] == "-":
         try:
-            raw = fromhex(text.replace("-", ""))
-            if len(raw) == 16:  # fromhex passes over spaces
+            raw = a2b_hex(text.replace("-", ""))  # bytes.fromhex takes twice as long, and passes over spaces
+            if len(raw) == 16:
                 return raw
         except ValueError:
             pass  # some other text with hyphens there
