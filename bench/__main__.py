@@ -35,6 +35,10 @@ NOUNS: Mapping[str, Noun] = {
     "faults": Noun(
         "bench.faults.cli", "kill, stop and starve a daemon under load; count what is lost", "faults --seconds 60"
     ),
+    "report": Noun("bench.report.cli", "one page with charts of documents of runs", "report run.json peers.json"),
+    "compare": Noun(
+        "bench.report.compare", "what is slower or faster than before, beyond the spread", "compare a.json b.json"
+    ),
 }
 
 

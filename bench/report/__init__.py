@@ -1,0 +1,1 @@
+"""Documents of runs: read, drawn as a page, written as Markdown, compared."""
