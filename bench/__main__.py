@@ -31,6 +31,9 @@ class Noun:
 NOUNS: Mapping[str, Noun] = {
     "cost": Noun("bench.cost", "CPU per request of a worker, beside nginx's, in one run", "cost --pairs 5"),
     "run": Noun("bench.scenarios.cli", "scenarios: what TrackFlow does and costs under each", "run single open"),
+    "peers": Noun(
+        "bench.peers.cli", "CPU per request of trackflowd and of other servers, beside nginx's", "peers --install"
+    ),
     "traffic": Noun("bench.traffic.cli", "send traffic that looks real, and time the answers", "traffic --rate 5000"),
     "faults": Noun(
         "bench.faults.cli", "kill, stop and starve a daemon under load; count what is lost", "faults --seconds 60"

@@ -10,7 +10,7 @@ STYLE = (
 --s5:#e66767;--s6:#3f9f3f;--s7:#d55181;--s8:#d95926}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1080px;margin:0 auto;padding:24px 20px 48px}
+main{max-width:1120px;margin:0 auto;padding:24px 20px 48px}
 article+article{margin-top:56px}
 h1{font-size:28px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}
 h2{font-size:19px;margin:36px 0 10px}
@@ -59,7 +59,7 @@ svg .touch{fill:transparent;stroke:none}
 .legend i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:6px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:7px 9px;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
+th,td{text-align:right;padding:7px 8px;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
 th:first-child,td:first-child{padding-left:0}
 th{color:var(--muted);font-weight:500;font-size:13px;vertical-align:bottom}
 .l{text-align:left}
