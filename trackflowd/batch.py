@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import msgpack
-
 from trackflowd.cuts import Cut, Part, Range
 from trackflowd.errors import RecordError
 from trackflowd.event import CACHED_PARTS, FIELDS
@@ -272,7 +270,7 @@ class Columns:
         Raises:
             RecordError: a row that does not decode (``readable`` says which).
         """
-        unpack = msgpack.unpackb
+        unpack = record.unpack
         try:
             raw = list(zip(*[unpack(row[6]) for row in rows], strict=True))
             if len(raw) != 7 or set(raw[0]) != {record.VERSION}:
@@ -285,7 +283,7 @@ class Columns:
             for name, column in zip(CACHED_PARTS, raw[1:6], strict=True):
                 values.update(zip(record.PART_FIELDS[name], self._part(column), strict=True))
             values.update(zip(record.EVENT_FIELDS, zip(*raw[6], strict=True), strict=True))
-        except (ValueError, TypeError) as error:
+        except record.TROUBLE as error:
             raise RecordError(f"a row that does not decode: {error}") from error
         return {item.name: values[item.name] for item in FIELDS}
 

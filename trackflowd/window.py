@@ -90,12 +90,15 @@ class Window:
             False when it was there already: a repeat.
         """
         key = event_id + site.to_bytes(8, "little")
-        if self._young.has(key) or (self._old is not None and self._old.has(key)):
+        if self._old is not None and self._old.has(key):
             return False
-        if self._young.count >= self._young.capacity:
+        young = self._young
+        if young.count >= young.capacity:
+            if young.has(key):
+                return False
             self._turn(now_ms)
-        self._young.append(key)
-        return True
+            young = self._young
+        return young.add(key)
 
     def reserve(self, ids: int, now_ms: int) -> None:
         """Make sure ``add`` can take that many without a new file: call it before a batch is cut.
@@ -248,10 +251,21 @@ class _Generation:
                 return True
             place = (place + 1) & mask
 
-    def append(self, key: bytes) -> None:
-        offset = HEADER_SIZE + self.count * ID_SIZE
-        self._map[offset : offset + ID_SIZE] = key
-        self._index(key)
+    def add(self, key: bytes) -> bool:
+        """Take a key in where there is room; False when it was there already. One probe for both."""
+        slots, mask, mapped = self._slots, self._mask, self._map
+        place = hash(key) & mask
+        while entry := slots[place]:
+            offset = HEADER_SIZE + (entry - 1) * ID_SIZE
+            if mapped[offset : offset + ID_SIZE] == key:
+                return False
+            place = (place + 1) & mask
+        count = self.count
+        offset = HEADER_SIZE + count * ID_SIZE
+        mapped[offset : offset + ID_SIZE] = key
+        self.count = count + 1
+        slots[place] = count + 1
+        return True
 
     def _index(self, key: bytes) -> None:
         slots, mask = self._slots, self._mask

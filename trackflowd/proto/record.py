@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgpack
 import msgspec
 
 from trackflowd.errors import RecordError
@@ -29,6 +28,10 @@ VERSION = 1
 _ARRAY_7 = b"\x97"  # msgpack fixarray header, then the version as a positive fixint
 _HEAD = _ARRAY_7 + bytes([VERSION])
 _pack = msgspec.msgpack.Encoder().encode  # same bytes as msgpack in a third of the time (0.14 µs an event)
+
+#: Payload or part → its array as a list, unchecked, in half of msgpack's time; raises one of ``TROUBLE``.
+unpack = msgspec.msgpack.Decoder().decode
+TROUBLE = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
 
 EVENT_FIELDS = tuple(field.name for field in part("event"))
 PART_FIELDS: dict[PartName, tuple[str, ...]] = {
@@ -61,8 +64,8 @@ def decode(payload: bytes | memoryview) -> Decoded:
         RecordError: not a payload, or of a version this code does not know.
     """
     try:
-        values = msgpack.unpackb(payload, strict_map_key=False)
-    except (ValueError, TypeError) as error:
+        values = unpack(payload)
+    except TROUBLE as error:
         raise RecordError(f"a record that is not msgpack: {error}") from error
     if not isinstance(values, list) or len(values) != 7:
         raise RecordError("a record that is not an array of seven")
@@ -81,8 +84,8 @@ def decode_part(raw: bytes) -> tuple[Any, ...]:
         RecordError: not a part.
     """
     try:
-        values = msgpack.unpackb(raw)
-    except (ValueError, TypeError) as error:
+        values = unpack(raw)
+    except TROUBLE as error:
         raise RecordError(f"a record part that is not msgpack: {error}") from error
     if not isinstance(values, list):
         raise RecordError("a record part that is not an array")
