@@ -18,7 +18,7 @@ end, needs a new format version of the file, see ``journal``):
 ``["attempt", id, attempt]``   sent again under a fresh token
 ``["spooled", id]``            the segment of that id holds its rows, durably
 ``["done", id]``               the store is known to hold it
-``["quarantined", id]``        a quarantine file holds its rows, durably
+``["quarantined", id]``        a quarantine file holds its rows, durably, or the operator gave it up (``spool drop``)
 ``["gap", ring uuid, from, to]``  damaged bytes, set aside in a quarantine file
 ``["gone", ring uuid]``        a drained ring whose file was removed
 ``["mark", ring uuid, to]``    how far a ring was cut; written only when a file is begun

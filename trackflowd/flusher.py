@@ -59,6 +59,8 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks at the rings when they are quiet: short beside ``batch.max_age``, and
 #: 20 looks a second at a few header pages are a thousandth of a core.
 POLL = 0.05
+#: The same once nothing has come for ``CALM`` of them: half the cost of a daemon that does nothing.
+SLOW_POLL, CALM = 0.1, 20
 #: Seconds between two refreshes of the gauges that need a ring to be read.
 GAUGES = 0.5
 #: Seconds between two collections of garbage while batches follow each other (between batches they are cheap).
@@ -110,6 +112,7 @@ class Flusher:
         self._sink: Sink = open_sink(cfg.store.url, options)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
         self._gauges_at = self._collected = 0.0
+        self._calm = 0
         self._lock = own(data_dir / "flusher.lock")
         self._journal = Journal(data_dir / "journal", keep=self._still_held, durable=durable)
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
@@ -166,6 +169,7 @@ class Flusher:
             self._flush_asked = self._flush_asked and took > 0  # a flush lasts until all that was there is cut
         elif not took and not answered:
             return self._idle()
+        self._calm = 0
         return False
 
     def _idle(self) -> bool:
@@ -175,7 +179,8 @@ class Flusher:
             if self._feeds.empty:
                 return True
         self._flush_asked = self._flush_asked and not self._cutter.idle
-        if self._wake.wait(POLL):
+        self._calm += 1
+        if self._wake.wait(POLL if self._calm <= CALM else SLOW_POLL):
             self._wake.clear()
         return False
 
