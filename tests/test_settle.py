@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackflowd.cuts import Cut
-from trackflowd.errors import StoreAway, StoreDoubt, StoreReject
-from trackflowd.settle import Backoff, Case, Settler, Verdict
+from trackflowd.errors import StoreAway, StoreDoubt, StoreFailed, StoreReject
+from trackflowd.settle import STUBBORN, Backoff, Case, Settler, Verdict
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits
 
 ROWS = 10
@@ -31,6 +31,8 @@ SENDINGS = (
     "part, doubt",  # half kept (several partitions), answer lost
     "token only, doubt",  # the token is noted, the part never put in place
     "late, doubt",  # still running when the sender gives up: lands unless killed
+    "failed",  # an error of its own, nothing kept
+    "kept, failed",
     "rejected",
     "kept, rejected",  # all kept, refused for a view on the table
 )
@@ -58,6 +60,8 @@ class ModelStore:
             raise StoreAway("refused")
         if fate == "rejected":
             raise StoreReject("no such column")
+        if fate == "failed":
+            raise StoreFailed("code 999")
         if fate == "lost, doubt":
             raise StoreDoubt("reset")
         if fate == "late, doubt":
@@ -72,6 +76,8 @@ class ModelStore:
         self.rows[batch.batch_id] = self.rows.get(batch.batch_id, 0) + kept
         if fate == "kept, rejected":
             raise StoreReject("while pushing to a view")
+        if fate == "kept, failed":
+            raise StoreFailed("code 999")
         if fate != "ok":
             raise StoreDoubt("answer lost")
 
@@ -206,6 +212,21 @@ def test_killed_anywhere_and_begun_again_from_the_journal_it_ends_with_every_row
         doubt = True
     store.finish_running()
     assert store.rows == {7: ROWS}
+
+
+def test_an_unknown_error_given_again_and_again_is_a_refusal_and_one_that_changes_is_not() -> None:
+    def tries(*plan: str) -> list[Verdict | None]:
+        settler, case = Settler(ModelStore(list(plan))), Case(Batch(7, 1, 202611, ROWS, {}), doubt=False)
+        verdicts: list[Verdict | None] = []
+        for _ in plan:
+            try:
+                verdicts.append(settler.settle(case))
+            except StoreDoubt:
+                verdicts.append(None)
+        return verdicts
+
+    assert tries(*["failed"] * STUBBORN) == [None] * (STUBBORN - 1) + [Verdict.REFUSED]
+    assert Verdict.REFUSED not in tries(*["failed"] * (STUBBORN - 1), "lost, doubt", *["failed"] * (STUBBORN - 1))
 
 
 def test_refused_means_that_the_store_was_asked_and_has_none_of_it() -> None:

@@ -15,7 +15,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, StoreReject
+from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, StoreFailed, StoreReject
 from trackflowd.sink import outcome
 from trackflowd.sink.base import MAX_ERROR_TEXT, QueryLimits
 
@@ -41,11 +41,11 @@ def because(cause: Exception) -> OperationalError:
         (because(ProtocolError("Connection aborted.", ConnectionResetError(104, "reset"))), StoreDoubt),
         (because(SSLError("decryption failed")), StoreDoubt),
         (DatabaseError("HTTP driver received HTTP status 500"), StoreDoubt),
-        (DatabaseError("memory", code=241), StoreDoubt),
-        (DatabaseError("timeout", code=159), StoreDoubt),
-        (DatabaseError("same id", code=216), StoreDoubt),
-        (DatabaseError("body ended", code=33), StoreDoubt),
-        (DatabaseError("never heard of", code=9999), StoreDoubt),
+        (DatabaseError("memory", code=241), StoreFailed),
+        (DatabaseError("timeout", code=159), StoreFailed),
+        (DatabaseError("same id", code=216), StoreFailed),
+        (DatabaseError("body ended", code=33), StoreFailed),
+        (DatabaseError("never heard of", code=9999), StoreFailed),
         (DatabaseError("too many queries", code=202), StoreAway),
         (DatabaseError("too many parts", code=252), StoreAway),
         (DatabaseError("table is read only", code=242), StoreAway),

@@ -18,6 +18,7 @@
     ├── SinkError          the store's
     │   ├── StoreAway      nothing was sent, or nothing can have been kept: try again later
     │   ├── StoreDoubt     the batch may or may not be there: ask before anything else
+    │   │   └── StoreFailed the store itself said no, with an error that may pass or stay
     │   └── StoreReject    the store will never take this as it is
     ├── QueryError         the asker's: not allowed, wrong SQL, or over a limit
     ├── GeoError           a geo database that cannot be fetched, read or trusted
@@ -118,6 +119,10 @@ class StoreAway(SinkError):
 
 class StoreDoubt(SinkError):
     code = "store_doubt"
+
+
+class StoreFailed(StoreDoubt):
+    code = "store_failed"
 
 
 class StoreReject(SinkError):

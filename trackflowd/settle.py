@@ -12,6 +12,9 @@ The rules (figures in docs/architecture.md):
 - The store away is not a doubt: nothing was sent. A refusal is one: of a table with somebody's own
   view on it, ClickHouse may keep the rows and refuse for the view (seen with chDB 26.9). So refused
   means: refused, and counted absent.
+- An error of the store's own that nobody knows passes, mostly; one that it gives ``STUBBORN`` times on end to
+  the same batch counts as a refusal, or an error that the rows cause would keep their batch for ever. (What is
+  to blame, rows or table, is for others to find out: ``blame``.)
 - A batch whose rows may have been sent before it looks them up before it sends them, and after the
   count: a row of its own last sending is no repeat.
 
@@ -29,7 +32,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trackflowd.cuts import Cut
-from trackflowd.errors import StoreDoubt, StoreReject
+from trackflowd.errors import StoreDoubt, StoreFailed, StoreReject
 from trackflowd.sink.base import Batch, Sink
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ log = logging.getLogger(__name__)
 #: Seconds: first wait, and the longest. A store that restarts is found again within the longest.
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 10.0
+#: Sendings answered with an unknown error: with the waits between them about 20 s.
+STUBBORN = 8
 
 #: (site, event id of 16 bytes).
 Identity = tuple[str, bytes]
@@ -88,6 +93,7 @@ class Case:
         known: of ``ask``, those the store holds.
         words: of the store, when it refused.
         fault: how the store's table differs from the schema, when it refused; "" when it does not.
+        failures: sendings on end that the store answered with an unknown error.
         sendings, doubts: shown in ``status`` and counted.
     """
 
@@ -98,6 +104,7 @@ class Case:
     known: set[Identity] = field(default_factory=set)
     words: str = ""
     fault: str = ""
+    failures: int = 0
     sendings: int = 0
     doubts: int = 0
 
@@ -157,10 +164,13 @@ class Settler:
         self._breathe()
         try:
             self._sink.insert(case.batch)
-        except StoreDoubt:
+        except StoreDoubt as error:
             case.doubts += 1
             case.doubt, case.clean = True, False
-            raise
+            case.failures = case.failures + 1 if isinstance(error, StoreFailed) else 0
+            if case.failures < STUBBORN:
+                raise
+            return StoreReject(str(error))
         except StoreReject as error:
             case.doubt, case.clean = True, False  # somebody's view may fail after the table took the rows
             return error

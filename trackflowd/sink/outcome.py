@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
-from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, StoreReject
+from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, StoreFailed, StoreReject
 from trackflowd.sink.base import QueryLimits, shorten
 
 #: The engine looked at the insert and will say the same of these rows every time; nothing of them was kept.
@@ -92,7 +92,7 @@ def of_insert(error: Exception) -> SinkError:
         return StoreReject(text)
     if code in AWAY or (code is None and not _sent(error)):
         return StoreAway(text)
-    return StoreDoubt(text)
+    return StoreDoubt(text) if code is None else StoreFailed(text)
 
 
 def of_question(error: Exception) -> StoreAway:
