@@ -10,7 +10,7 @@ ARGS ?=
 EXAMPLES ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-model faults lint format bench clean
+.PHONY: help install run test test-model faults lint format tracker bench clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,9 +41,13 @@ format: install ## mend style, rewrite the example file and docs/configuration.m
 	@$(BIN)/python -m trackflowd.config --example > trackflowd.example.toml
 	@$(BIN)/python -m trackflowd.config --docs > docs/configuration.md
 
+tracker: ## build the browser script from tracker/src (needs node and npm)
+	@npm ci --prefix tracker --silent
+	@npm run --prefix tracker --silent build
+
 bench: install ## CPU per request of a worker beside nginx's, and the flusher's per event (ARGS="--pairs 5")
 	@$(BIN)/python -m bench cost $(ARGS)
 
 clean: ## remove .venv, caches and ./.data
-	rm -rf .venv .venv.lock .data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
+	rm -rf .venv .venv.lock .data .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build tracker/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -122,6 +122,19 @@ def test_the_script_is_served_with_a_mark_and_packed_where_that_is_taken(made: M
     assert ask(intake, "GET", "/t.js", if_none_match='"other"')[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("script", "beside"),
+    [("/t.js", "/t.extras.js"), ("/x/a.js", "/x/a.extras.js"), ("/stats", "/stats.extras.js")],
+)
+def test_the_other_scripts_lie_beside_the_script_under_its_name(tmp_path: Path, script: str, beside: str) -> None:
+    intake, ring = intakes.make(tmp_path, 65536, script_path=script)
+    ring.close()
+    for path in (script, beside, beside.replace("extras", "min")):
+        status, headers, body = ask(intake, "GET", path)
+        assert (status, headers[b"content-type"]) == (200, b"text/javascript; charset=utf-8")
+        assert body.startswith(b"(()=>{") is ("extras" not in path)
+
+
 def test_head_is_answered_like_get_without_the_body(made: Made) -> None:
     raw = made[0].answer(request("HEAD", "/t.js"), PEER)
     assert raw.endswith(b"\r\n\r\n")

@@ -36,6 +36,11 @@ def test_the_native_keys_are_parameters() -> None:
     assert (event.revenue_e4, event.currency, event.client_id) == (15_000, "EUR", True)
 
 
+def test_revenue_may_be_an_object() -> None:
+    event = read("site=s&name=n&revenue=%7B%22amount%22%3A1.5%2C%22currency%22%3A%22EUR%22%7D")
+    assert (event.revenue_e4, event.currency) == (15_000, "EUR")
+
+
 def test_of_a_repeated_parameter_the_last_counts() -> None:
     assert read("site=a&name=n&site=b").site == "b"
 
@@ -63,6 +68,7 @@ def test_nul_is_taken_out() -> None:
         ("site=s&name=n&props=[]", "bad_type"),
         ("site=s&name=n&props=" + "[" * 5000, "bad_type"),
         ("site=s&name=n&revenue=5", "bad_type"),
+        ("site=s&name=n&revenue=%7B%22tax%22%3A5%7D", "unknown_key"),
         ("site=s&name=n&revenue.amount=5", "missing_key"),
         ("site=s&name=n&revenue.tax=5&revenue.amount=1&revenue.currency=EUR", "unknown_key"),
     ],

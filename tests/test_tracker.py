@@ -1,9 +1,8 @@
-"""The browser script: what is served belongs to the source, is small, and does what tracker/test says."""
+"""The browser script: what is served belongs to the source, and does what tracker/test says."""
 
 from __future__ import annotations
 
-import gzip
-import runpy
+import re
 import shutil
 import subprocess
 from importlib import resources
@@ -11,35 +10,78 @@ from pathlib import Path
 
 import pytest
 
+from trackflowd.enrich import url
+
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = runpy.run_path(str(ROOT / "tracker" / "build.py"))
+TRACKER = ROOT / "tracker"
+BUILT = ("t.js", "t.extras.js", "t.min.js")
 
 
 def asset(name: str) -> str:
     return resources.files("trackflowd").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def test_the_served_script_is_built_from_the_source() -> None:
-    source = (ROOT / "tracker" / "t.js").read_text(encoding="utf-8")
-    assert asset("t.js") == BUILD["served"](source), "run: python3 tracker/build.py"
+def node() -> str:
+    """The program that runs JavaScript outside of browsers."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs npm)")
+    return found
 
 
-def test_the_served_script_is_under_one_kilobyte_gzipped() -> None:
-    assert len(gzip.compress(asset("t.js").encode(), 9, mtime=0)) < 1024
+def run(*words: str) -> None:
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_build_drops_comments_and_indentation_and_nothing_else() -> None:
-    built = BUILD["served"]('// head\nconst a = "//x"; \n\n  // why\n  b(`${a}`);\n')
-    assert built.splitlines()[1:] == ['const a = "//x";', "b(`${a}`);"]
+def test_what_is_built_belongs_to_its_source(tmp_path: Path) -> None:
+    program = node()
+    if not (TRACKER / "node_modules" / "esbuild").exists():
+        pytest.skip("the build's packages are not installed: npm ci --prefix tracker")
+    run(program, str(TRACKER / "build.js"), str(tmp_path))
+    for name in BUILT:
+        assert (TRACKER / "dist" / name).read_bytes() == (tmp_path / name).read_bytes(), "run: make tracker"
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_the_daemon_serves_what_is_built(name: str) -> None:
+    assert asset(name) == (TRACKER / "dist" / name).read_text(encoding="utf-8"), "run: make tracker"
 
 
 def test_the_script_passes_its_own_tests() -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    files = sorted(str(path) for path in (ROOT / "tracker" / "test").glob("*.test.js"))
-    ran = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run(node(), "--test", *(str(path) for path in sorted((TRACKER / "test").glob("*.test.js"))))
+
+
+def test_the_script_sends_the_parameters_the_server_reads_and_no_others() -> None:
+    found = re.search(r"CAMPAIGN =\s*/(.*)/i;", (TRACKER / "src" / "address.js").read_text())
+    assert found is not None
+    sent = re.compile(found[1], re.I)
+    for name in (*url.UTM, *url.CLICK_IDS):
+        assert sent.match(f"{name}="), name
+        for other in (f"x{name}=", f"{name}x=", name[:-1] + "="):
+            known = other.rstrip("=") in {*url.UTM, *url.CLICK_IDS}
+            assert bool(sent.match(other)) is known, other
+
+
+def options_of_the_source() -> dict[str, str]:
+    """Every data- option the code asks for, and its default."""
+    found: dict[str, str] = {}
+    for path in sorted((TRACKER / "src").glob("*.js")):
+        if path.name == "options.js":
+            text = path.read_text().replace("export const", "")
+        else:
+            text = path.read_text()
+        for kind, name, _, preset in re.findall(r'\b(option|on|words)\(\s*"(\w+)"(,\s*"([^"]*)")?', text):
+            found[name] = preset or ("on" if kind == "on" else "")
+    return found
+
+
+def test_the_documentation_lists_every_option_with_its_default() -> None:
+    text = (ROOT / "docs" / "tracker.md").read_text()
+    rows = dict(re.findall(r"^\| `data-(\w+)` \|(?: `([^`]*)`)?[^|]*\|", text, re.M))
+    facts = {"title", "screen", "viewport", "lang", "tz", "referrer"}
+    assert {name: preset for name, preset in rows.items() if name not in facts} == options_of_the_source()
+    assert {rows[name] for name in facts} == {"on"}
 
 
 def test_the_demo_page_loads_nothing_from_elsewhere() -> None:

@@ -30,6 +30,8 @@ from trackflowd.sections import Http
 _MAX_KEPT = 1024
 #: The script changes with the daemon's version only; a day is what a fix may take to arrive.
 _SCRIPT = b"Content-Type: text/javascript; charset=utf-8\r\nCache-Control: public, max-age=86400\r\n"
+#: Built by tracker/build.js: the usual script, what it loads when asked to, and the small one.
+_SCRIPTS = ("t.js", "t.extras.js", "t.min.js")
 _RING_FAILED = "this server cannot keep events now"
 _PAGE = b"Content-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n"
 
@@ -148,8 +150,9 @@ class Intake:
 
     def _lay_routes(self) -> None:
         options = {name: getattr(self._http, name) for name in ("event_path", "script_path", "pixel_path")}
-        script = self._static(Static("t.js", _SCRIPT))
-        self._routes[options["script_path"].encode()] = {b"GET": script, b"HEAD": script}
+        for name in _SCRIPTS:
+            script = self._static(Static(name, _SCRIPT))
+            self._routes[_script_path(options["script_path"], name).encode()] = {b"GET": script, b"HEAD": script}
         if self._http.demo:
             renamed = {"/t.js": self._http.script_path, "/v1/events": self._http.event_path}
             page = self._static(Static("demo.html", _PAGE, renamed))
@@ -340,6 +343,12 @@ class Intake:
             return refused("too_many_events", "the events are more than a quarter of the ring")
         self.ring_failed = True
         return refused("ring_failed", _RING_FAILED)
+
+
+def _script_path(path: str, name: str) -> str:
+    """Where the built file called name (``t.extras.js``) is served when t.js is at path: beside it, under its name."""
+    stem, dot, _ = path.rpartition(".js")
+    return path if name == "t.js" else f"{stem if dot else path}{name.removeprefix('t')}"
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:

@@ -1,1 +1,1 @@
-"""What the daemon serves besides answers: the browser script (built by tracker/build.py) and the demo page."""
+"""What the daemon serves besides answers: the browser script (built by tracker/build.js) and the demo page."""

@@ -1,9 +1,9 @@
 """The no-script pixel: ``GET /v1/pixel.gif?site=…&name=…``, the native keys as query parameters.
 
 For pages without scripts and for mail. ``props`` comes as ``props.NAME=value`` or as a JSON object
-in ``props``, revenue as ``revenue.amount`` and ``revenue.currency``. Everything else is as in
-``native``. The answer is a transparent GIF of 43 bytes, which is the smallest picture every browser
-and mail program shows; a refusal is JSON with its own status, for whoever looks.
+in ``props``, revenue as ``revenue.amount`` and ``revenue.currency`` or as an object in ``revenue``.
+Everything else is as in ``native``. The answer is a transparent GIF of 43 bytes, which is the smallest
+picture every browser and mail program shows; a refusal is JSON with its own status, for whoever looks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GIF = (
 )
 _GIF_HEADERS = b"Content-Type: image/gif\r\nCache-Control: no-store, max-age=0\r\n"
 _NUMBERS = frozenset({"age_ms", "attempt", "engaged_ms", "scroll"})
-_props = msgspec.json.Decoder(dict[str, Scalar]).decode
+_object = msgspec.json.Decoder(dict[str, Scalar]).decode
 
 
 def read(request: Request, limits: Limits) -> Taken:
@@ -57,16 +57,16 @@ def _decoded(raw: bytes) -> str:
 def _event(parameters: dict[str, str]) -> Event:
     fields: dict[str, Any] = {}
     props: dict[str, Scalar] = {}
-    revenue: dict[str, str] = {}
+    revenue: dict[str, Scalar] = {}
     for key, value in parameters.items():
         if key == "props":
-            props.update(_json_props(value))
+            props.update(_json_object(key, value))
         elif key.startswith("props."):
             props[key[6:]] = value
         elif key.startswith("revenue."):
             revenue[key[8:]] = value
         elif key == "revenue":
-            raise refused("bad_type", "revenue: revenue.amount and revenue.currency were expected")
+            revenue.update(_json_object(key, value))
         else:
             fields[key] = _number(key, value) if key in _NUMBERS and value else value or None
     if revenue:
@@ -85,13 +85,13 @@ def _number(key: str, value: str) -> int:
     return int(value)
 
 
-def _json_props(text: str) -> dict[str, Scalar]:
+def _json_object(key: str, text: str) -> dict[str, Scalar]:
     raw = text.encode()
     try:
-        return _props(raw)
+        return _object(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         refusal = translate(error, raw)
-        raise Refused(refusal.status, refusal.code, f"props: {refusal}") from None
+        raise Refused(refusal.status, refusal.code, f"{key}: {refusal}") from None
 
 
 def reply(accepted: int, bad: Sequence[RefusedEvent]) -> Reply:
