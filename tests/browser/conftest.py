@@ -28,16 +28,22 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """The system's Chromium, with the back-forward cache that playwright turns off."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+def chromium() -> list[str]:
+    """The command that starts the system's Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     # No sandbox: CI runs as root in a container. No /dev/shm: containers have little of it.
-    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    return [found, "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+
+
+@pytest.fixture(scope="package")
+def browser(chromium: list[str]) -> Iterator[Browser]:
+    """Chromium with the back-forward cache that playwright turns off."""
+    program, *flags = chromium
     with sync_playwright() as driver:
         running = driver.chromium.launch(
-            executable_path=chromium, args=flags, ignore_default_args=["--disable-back-forward-cache"]
+            executable_path=program, args=flags, ignore_default_args=["--disable-back-forward-cache"]
         )
         yield running
         running.close()

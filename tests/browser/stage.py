@@ -37,6 +37,7 @@ class Stage:
         head, body: HTML before the tag, and of the page.
         headers: of the site's answers.
         missing: paths answered 404.
+        asked: paths a browser asked for.
     """
 
     def __init__(self, daemon: Daemon, page: Page, name: str) -> None:
@@ -48,6 +49,7 @@ class Stage:
         self.head = self.body = ""
         self.headers: dict[str, str] = {}
         self.missing: set[str] = set()
+        self.asked: list[str] = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
@@ -68,6 +70,7 @@ class Stage:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = urlsplit(self.path).path
+                stage.asked.append(path)
                 body = stage.document(path).encode()
                 self.send_response(404 if path in stage.missing else 200)
                 for name, value in {"Content-Type": "text/html; charset=utf-8", **stage.headers}.items():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, Route
 
-from tests.browser.stage import WAITING, Stage
+from tests.browser.stage import PERSON, WAITING, Stage
+from tests.process.harness import until
 
 #: Sends so many events, named by number.
 SEND = "number => { for (let n = 0; n < number; n++) trackflow('e' + n, {props: {n}}) }"
@@ -133,4 +138,198 @@ def test_global_privacy_control_counts_where_the_site_says_so(stage: Stage, resp
     stage.visit()
     stage.settled()
     assert stage.names() == ([] if respect else ["pageview"])
-    assert any("not counted: gpc" in text for text in said) is bool(respect)
+    assert any("ignored: gpc" in text for text in said) is bool(respect)
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(stage: Stage, context: BrowserContext) -> None:
+    tried: list[float] = []
+
+    def busy(route: Route) -> None:
+        """The answer of a full ring to the first request, then the daemon's own."""
+        tried.append(time.monotonic())
+        if len(tried) > 1:
+            route.continue_()
+            return
+        cors = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+        route.fulfill(status=503, headers={"Retry-After": "2", **cors}, json={"error": "ring_full", "reason": ""})
+
+    context.route("**/v1/events", busy)
+    page = stage.visit()
+    page.wait_for_function(f"{WAITING} === 1")
+    page.evaluate("() => { trackflow('e0'); dispatchEvent(new Event('online')); return trackflow.flush() }")
+    stage.settled()
+    once(stage, ["e0"])
+    assert stage.names().count("pageview") == 1
+    assert tried[1] - tried[0] >= 2
+
+
+def test_an_event_the_server_refuses_by_name_is_dropped_and_others_are_not(stage: Stage) -> None:
+    said: list[str] = []
+    stage.page.on("console", lambda message: said.append(message.text))
+    page = stage.visit()
+    outcomes = page.evaluate(
+        """() => Promise.all([{url: 5}, {}, {props: {deep: {}}}].map((data, n) =>
+            new Promise(callback => trackflow("e" + n, {...data, callback}))))"""
+    )
+    assert outcomes == ["bad_type", "accepted", "bad_type"]
+    once(stage, ["e1"])
+    assert page.evaluate(WAITING) == 0
+    assert "trackflow: e0 bad_type" in said
+
+
+def test_an_answer_that_is_not_the_servers_confirms_nothing(stage: Stage, context: BrowserContext) -> None:
+    answers = ["<html>Please log in", None]
+
+    def portal(route: Route) -> None:
+        body = answers.pop(0) if answers else None
+        if body is None:
+            route.continue_()
+        else:
+            route.fulfill(status=200, headers={"Access-Control-Allow-Origin": "*"}, body=body)
+
+    context.route("**/v1/*", portal)
+    stage.visit()
+    stage.settled()
+    assert stage.names() == ["pageview"]
+
+
+def test_without_beacons_a_page_that_is_left_fetches(stage: Stage) -> None:
+    stage.head = "<script>delete Navigator.prototype.sendBeacon</script>"
+    page = stage.visit()
+    page.evaluate("trackflow('last')")
+    page.goto("about:blank")
+    assert Counter(stage.names(least=3)) == Counter(["pageview", "last", "leave"])
+
+
+LACKS = {
+    "locks": "delete Navigator.prototype.locks",
+    "navigation": "Object.defineProperty(window, 'navigation', {value: undefined})",
+    "randomUUID": "delete Crypto.prototype.randomUUID",
+    "timeout": "delete AbortSignal.timeout",
+    "fetch": "delete window.fetch",
+    "full storage": "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError') };"
+    "Object.defineProperty(window, 'localStorage', {value: new Proxy({}, {set() { throw new DOMException('') }})})",
+}
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_what_a_browser_lacks_costs_nothing(stage: Stage, lack: str) -> None:
+    stage.head = f"<script>{LACKS[lack]}</script>"
+    page = stage.visit("a")
+    page.evaluate("trackflow('e0')")
+    page.evaluate("history.pushState({}, '', '/b')")
+    page.wait_for_function("trackflow.page.url.endsWith('/b')")
+    rows = stage.rows(least=4)
+    assert sorted((row["name"], row["path"]) for row in rows) == [
+        ("e0", "/a"),
+        ("leave", "/a"),
+        ("pageview", "/a"),
+        ("pageview", "/b"),
+    ]
+    views = [row["event_id"] for row in rows if row["name"] == "pageview"]
+    assert next(row["props"]["view"] for row in rows if row["name"] == "leave") in views
+
+
+def test_a_page_that_replaces_the_history_twice(stage: Stage) -> None:
+    wrap = """<script>(() => { const original = history.pushState
+        history.pushState = function () { original.apply(this, arguments) } })()</script>"""
+    stage.head = stage.body = wrap
+    page = stage.visit("a")
+    page.evaluate("() => { delete history.pushState; history.pushState({}, '', '/b') }")
+    page.wait_for_function("trackflow.page.url.endsWith('/b')")
+    assert [row["path"] for row in stage.stored("pageview")] == ["/a", "/b"]
+
+
+def test_a_tag_that_is_there_twice_counts_once(stage: Stage) -> None:
+    stage.head = stage.body = stage.tag()
+    page = stage.visit()
+    page.evaluate("history.pushState({}, '', '/b')")
+    page.wait_for_function("trackflow.page.url.endsWith('/b')")
+    assert len(stage.stored("pageview")) == 2
+
+
+def test_a_script_that_comes_late_from_a_tag_manager(stage: Stage) -> None:
+    data = json.dumps(stage.options)
+    source = json.dumps(f"{stage.daemon.http}/t.js")
+    stage.script = "none.js"
+    page = stage.visit()
+    page.evaluate(
+        f"""() => {{ const script = document.createElement("script"); script.src = {source};
+            Object.assign(script.dataset, {data}); document.head.append(script) }}"""
+    )
+    page.wait_for_function("window.trackflow")
+    assert len(stage.stored("pageview")) == 1
+
+
+@pytest.mark.parametrize("allow", [True, False])
+def test_a_page_in_a_frame_counts_where_the_site_says_so(stage: Stage, allow: bool) -> None:
+    stage.options |= {"debug": "", "allow": f"localhost automation{' frame' if allow else ''}"}
+    said: list[str] = []
+    stage.page.on("console", lambda message: said.append(message.text))
+    stage.page.goto(f"{stage.daemon.http}/t.js")  # any page of another origin
+    stage.page.set_content(f'<iframe src="{stage.url}framed"></iframe>')
+    until(lambda: stage.page.evaluate("frames.length") and any("pageview" in text for text in said))
+    assert [row["path"] for row in stage.rows(least=int(allow))] == (["/framed"] if allow else [])
+    assert any("pageview ignored: frame" in text for text in said) is not allow
+
+
+@pytest.mark.parametrize("allow", ["localhost", "automation"])
+def test_localhost_and_automation_are_not_counted_without_leave(stage: Stage, allow: str) -> None:
+    stage.options |= {"debug": "", "allow": allow}
+    said: list[str] = []
+    stage.page.on("console", lambda message: said.append(message.text))
+    page = stage.visit()
+    assert page.evaluate("trackflow('e')") is None
+    other = {"localhost": "automation", "automation": "localhost"}[allow]
+    assert f"trackflow: pageview ignored: {other}" in said
+    assert stage.names() == []
+
+
+def test_who_opted_out_is_not_counted_until_they_opt_in(stage: Stage, context: BrowserContext) -> None:
+    page = stage.visit()
+    stage.settled()
+    context.set_offline(True)
+    page.evaluate("() => { trackflow('dropped'); trackflow.optOut(); trackflow('never') }")
+    context.set_offline(False)
+    assert page.evaluate("Object.keys(localStorage)") == ["trackflow.off"]
+    stage.visit()
+    page.evaluate("() => { trackflow.optIn(); trackflow('again') }")
+    stage.settled()
+    assert stage.names() == ["pageview", "again"]
+
+
+AHEAD = """<script>
+    if (location.pathname === "/ahead") {
+        addEventListener("load", () => {
+            trackflow("loaded", {props: {ahead: document.prerendering}})
+            fetch("/loaded")
+        })
+    } else {
+        document.write('<script type="speculationrules">{"prerender": [{"urls": ["/ahead"]}]}</' + 'script>')
+        const wait = setInterval(async () => {
+            if (!(await fetch("/go")).ok) return
+            clearInterval(wait)
+            location.href = "/ahead"
+        }, 100)
+    }</script>"""
+
+
+def test_a_page_loaded_ahead_counts_when_it_is_shown(stage: Stage, chromium: list[str], tmp_path: Path) -> None:
+    # Chromium loads nothing ahead while playwright looks: this one is on its own.
+    stage.head = AHEAD
+    stage.missing.add("/go")
+    command = [*chromium, "--headless", f"--user-agent={PERSON}", f"--user-data-dir={tmp_path}", stage.url]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as alone:
+        try:
+            until(lambda: "/loaded" in stage.asked)
+            assert stage.names(least=1) == ["pageview"]
+            stage.missing.clear()
+            rows = stage.rows(least=4)
+        finally:
+            alone.kill()
+    assert sorted((row["name"], row["path"], row["props"].get("ahead", "")) for row in rows) == [
+        ("leave", "/", ""),
+        ("loaded", "/ahead", "true"),
+        ("pageview", "/", ""),
+        ("pageview", "/ahead", ""),
+    ]

@@ -10,19 +10,18 @@ const file = RegExp(
   "i",
 );
 
-const EVENT = "data-trackflow-event";
 const PROP = "data-trackflow-prop-";
 
 // An element with data-trackflow-event says itself what it is.
 const tagged = (element) => {
   const props = {};
   for (const { name, value } of element.attributes) if (name.startsWith(PROP)) props[name.slice(PROP.length)] = value;
-  track(element.getAttribute(EVENT), { props });
+  track(element.dataset.trackflowEvent, { props });
 };
 
 const clicked = ({ button, target }) => {
   if (button > 1) return; // a menu, not a step
-  const element = target.closest?.(`[${EVENT}]:not(form)`);
+  const element = target.closest?.("[data-trackflow-event]:not(form)");
   if (element) tagged(element);
   const link = target.closest?.("[href]");
   if (!/^http/.test(link?.protocol)) return;
@@ -33,11 +32,11 @@ const clicked = ({ button, target }) => {
 
 // Which form, never what is in it. A field may be called "id", so attributes are asked, not properties.
 const submitted = ({ target }) => {
-  if (target.hasAttribute(EVENT)) tagged(target);
+  if (target.dataset.trackflowEvent) tagged(target);
   else if (forms) track("form", { props: { form: target.getAttribute("id") || target.getAttribute("name") } });
 };
 
 export const clicks = () => {
-  listen("click auxclick", clicked);
-  listen("submit", submitted);
+  listen("click auxclick", clicked, true);
+  listen("submit", submitted, true);
 };

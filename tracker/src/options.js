@@ -15,10 +15,10 @@ export const words = (name, preset = "") => option(name, preset).split(" ");
 // An address relative to the script's own.
 export const beside = (path) => new URL(path, tag?.src || location.origin).href;
 
-export const site = option("site", "") || location.hostname;
+export const site = option("site", location.hostname);
 
 const talks = on("debug", "off");
 export const debug = (...words) => talks && console.info("trackflow:", ...words);
 
-// At the window and before the page's own handlers, so that none of them can stop it.
-export const listen = (names, handler) => names.split(" ").map((name) => addEventListener(name, handler, true));
+// With `first`, before the page's own handlers, so that none of them can stop the event.
+export const listen = (names, handler, first) => names.split(" ").map((name) => addEventListener(name, handler, first));

@@ -22,12 +22,12 @@ const turn = ({ type }) => {
 
 if (!second) {
   open();
+  listen("focus blur visibilitychange pagehide pageshow", turn);
+  listen("scroll", measure);
+  clicks();
   views();
   notFound();
   replay();
-  clicks();
-  listen("focus blur visibilitychange pagehide pageshow", turn);
-  listen("scroll", measure);
   start();
   loadExtras();
 }

@@ -1,19 +1,20 @@
 // Page views: on load, on every step of a single-page site, and when a page comes back.
 import { enter, leave, measure } from "./engaged.js";
 import { listen, on } from "./options.js";
-import { address, page, track } from "./track.js";
+import { address, page, shown, track } from "./track.js";
 
 let waiting, timer;
 
 // Counts a view. What the page before was looked at is told first.
-export const pageview = (data) => {
-  leave();
-  const view = { url: address(), title: document.title, ...data };
-  if (page.url && page.url !== view.url) page.referrer = page.url;
-  Object.assign(page, view, { id: track("pageview", view) });
-  enter();
-  return page.id;
-};
+export const pageview = (data) =>
+  shown(() => {
+    leave();
+    const view = { url: address(), title: document.title, ...data };
+    if (page.url && page.url !== view.url) page.referrer = page.url;
+    Object.assign(page, view, { id: track("pageview", view) });
+    enter();
+    return page.id;
+  });
 
 const arrive = (url) => {
   clearTimeout(timer);
@@ -25,8 +26,9 @@ const arrive = (url) => {
 // counted when the address became another. Waiting lets the router set the title, and replace the
 // address, first; a second step in the meantime is a step of its own.
 const moved = (event) => {
-  measure();
   const url = address();
+  if (!timer && url === page.url) return;
+  measure();
   if (timer && event?.navigationType === "push" && url !== waiting) arrive(waiting);
   waiting = url;
   timer ||= setTimeout(() => arrive(address()));
@@ -45,7 +47,5 @@ export const views = () => {
   if (on("spa")) watch();
   // Back to a page the browser kept alive: no script runs again, yet it is a view.
   listen("pageshow", ({ persisted }) => persisted && pageview());
-  // A page loaded ahead of a click that may never come is counted when it is shown.
-  if (document.prerendering) document.addEventListener("prerenderingchange", () => pageview());
-  else pageview();
+  pageview();
 };
