@@ -34,6 +34,9 @@ NOUNS: Mapping[str, Noun] = {
     "peers": Noun(
         "bench.peers.cli", "CPU per request of trackflowd and of other servers, beside nginx's", "peers --install"
     ),
+    "tracker": Noun(
+        "bench.tracker", "main-thread time of the browser script on load", "tracker --loads 15 --throttle 4"
+    ),
     "traffic": Noun("bench.traffic.cli", "send traffic that looks real, and time the answers", "traffic --rate 5000"),
     "faults": Noun(
         "bench.faults.cli", "kill, stop and starve a daemon under load; count what is lost", "faults --seconds 60"

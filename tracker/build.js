@@ -20,11 +20,11 @@ for (const [name, format] of Object.entries(FORMATS)) {
     minify: true,
     write: false,
     format,
-    target: "es2020",
+    target: "es2021",
     charset: "utf8",
     legalComments: "none",
   });
-  const options = { ecma: 2020, compress: { passes: 3, toplevel: true }, mangle: { toplevel: true } };
+  const options = { ecma: 2021, compress: { passes: 3, toplevel: true }, mangle: { toplevel: true } };
   const { code } = await minify(joined.outputFiles[0].text, { ...options, module: format === "esm" });
   for (const target of targets) {
     mkdirSync(target, { recursive: true });

@@ -5,8 +5,6 @@ import { on } from "./options.js";
 import { page, track } from "./track.js";
 
 const MAX_MS = 86_400_000; // the server's
-const timed = on("engaged");
-const scrolled = on("scroll");
 let since, engaged, deepest, told;
 
 // Adds the time since the last call if the page was visible and focused until now.
@@ -18,7 +16,7 @@ export const tick = () => {
 
 export const measure = () => {
   const share = (scrollY + innerHeight) / document.documentElement.scrollHeight;
-  if (scrolled) deepest = Math.max(deepest, Math.min(Math.round(share * 100), 100));
+  if (on("scroll")) deepest = Math.max(deepest, Math.min(Math.round(share * 100), 100));
 };
 
 export const enter = () => {
@@ -29,12 +27,12 @@ export const enter = () => {
 // Tells what is new; a glance of less than a second waits for more of it.
 export const leave = () => {
   tick();
-  if (!page.id || !((timed && engaged >= 1000) || deepest > told)) return;
+  if (!page.id || !((on("engaged") && engaged >= 1000) || deepest > told)) return;
   track("leave", {
     url: page.url,
     title: page.title,
     props: { view: page.id },
-    engaged_ms: timed && Math.min(engaged, MAX_MS) | 0,
+    engaged_ms: on("engaged") && Math.min(engaged, MAX_MS) | 0,
     scroll: deepest,
   });
   engaged = 0;
