@@ -37,6 +37,37 @@ def test_offline_and_back(stage: Stage, context: BrowserContext) -> None:
     once(stage, [f"e{n}" for n in range(500)])
 
 
+#: Leaves events in the queue as an earlier visit would have: named by number, of so many ms ago.
+LEAVE = """([number, age, prefix]) => { for (let n = 0; n < number; n++) {
+    const at = Date.now() - age - n, id = crypto.randomUUID()
+    localStorage[prefix + at + id] = JSON.stringify({site: "SITE", name: "e" + n, id, at, attempt: 1, tz: "UTC"}) } }"""
+
+
+def test_what_waited_is_dated_by_when_it_happened_and_given_up_after_a_week(stage: Stage) -> None:
+    stage.options["pageviews"] = "off"
+    page = stage.visit()
+    day, prefix = 24 * 3600 * 1000, f"trackflow {stage.daemon.http}/v1/events "
+    leave = LEAVE.replace("SITE", stage.site)
+    page.evaluate(leave, [1, 6 * day, prefix])
+    page.evaluate(leave, [2, 8 * day, prefix])
+    page.evaluate("prefix => { localStorage[prefix + '1'] = '{'; localStorage.other = 'mine' }", prefix)
+    page.reload()
+    stage.settled()
+    (row,) = stage.rows(columns="name, dateDiff('second', time, received) AS late")
+    assert row["name"] == "e0"
+    assert 0 <= int(row["late"]) - 6 * 24 * 3600 < 300
+    assert page.evaluate("Object.keys(localStorage)") == ["other"]
+
+
+def test_the_queue_keeps_the_newest_thousand(stage: Stage) -> None:
+    stage.options["pageviews"] = "off"
+    page = stage.visit()
+    page.evaluate(LEAVE.replace("SITE", stage.site), [1005, 0, f"trackflow {stage.daemon.http}/v1/events "])
+    page.reload()
+    stage.settled()
+    once(stage, [f"e{n}" for n in range(1000)])
+
+
 def test_a_daemon_killed_in_the_middle_of_a_visit_and_back(stage: Stage) -> None:
     page = stage.visit()
     stage.settled()
@@ -55,15 +86,21 @@ def test_a_tab_closed_at_once_after_a_click(stage: Stage, context: BrowserContex
     page.click("button")
     page.close()
     assert "bought" in stage.names(least=2)
-    # What the beacon carried is unconfirmed: it goes again with the next page, and counts once.
+    # What the beacon carried is unconfirmed: it goes again with the next page's first request, and counts once.
     stage.page = context.new_page()
-    stage.visit()
+    with stage.page.expect_request("**/v1/events") as first:
+        stage.visit()
+    sent = json.loads(first.value.post_data or "")
+    assert {event["name"]: event["attempt"] for event in sent}["bought"] == 1
     stage.settled()
     names = stage.names()
     assert (names.count("bought"), names.count("pageview")) == (1, 2)
 
 
-def test_two_tabs_share_one_queue(stage: Stage, context: BrowserContext) -> None:
+@pytest.mark.parametrize("locks", [True, False])
+def test_two_tabs_share_one_queue(stage: Stage, context: BrowserContext, locks: bool) -> None:
+    if not locks:  # as on plain http
+        stage.head = "<script>delete Navigator.prototype.locks</script>"
     first = stage.visit()
     second = context.new_page()
     second.goto(stage.url)

@@ -36,8 +36,8 @@ const moved = (event) => {
 
 const watch = () => {
   const { navigation } = window;
-  // It tells of every step, whoever wraps or replaces pushState. Browsers before 2026 lack it: looking
-  // at the address now and then is as sure, and leaves the page's own functions alone.
+  // It tells of every step, whoever wraps or replaces pushState. Older browsers lack it: looking at the
+  // address now and then is as sure, and leaves the page's own functions alone.
   if (navigation) navigation.addEventListener("currententrychange", moved);
   else setInterval(moved, 300);
 };
