@@ -21,7 +21,7 @@ export interface Trackflow {
   (name: string, data?: TrackflowData): string | undefined;
   /** Counts a page view by hand; returns its id. */
   pageview(data?: TrackflowData): string | undefined;
-  /** Names the person for the events that follow, until null or the page's end. Nothing of it is stored. */
+  /** Names the person for the events that follow, until null or the page's end. Kept in the page only, and in events that wait. */
   identify(user: string | number | null): void;
   /** Sends what waits now; resolves when that was tried. */
   flush(): Promise<void>;

@@ -267,6 +267,24 @@ def test_what_a_browser_lacks_costs_nothing(stage: Stage, lack: str) -> None:
     assert next(row["props"]["view"] for row in rows if row["name"] == "leave") in views
 
 
+def test_plain_http(stage: Stage, context: BrowserContext) -> None:
+    stage.options["allow"] = "automation"
+    stage.url = stage.url.replace("127.0.0.1", "shop.test")
+    page = stage.visit("a")
+    assert page.evaluate("[isSecureContext, typeof crypto.randomUUID, typeof navigator.locks]") == [
+        False,
+        "undefined",
+        "undefined",
+    ]
+    view = page.evaluate("trackflow.page.id")
+    context.set_offline(True)
+    page.evaluate(SEND, 20)
+    context.set_offline(False)
+    stage.settled()
+    once(stage, [f"e{n}" for n in range(20)])
+    assert [row["event_id"] for row in stage.stored("pageview")] == [view]
+
+
 def test_a_page_that_replaces_the_history_twice(stage: Stage) -> None:
     wrap = """<script>(() => { const original = history.pushState
         history.pushState = function () { original.apply(this, arguments) } })()</script>"""

@@ -168,7 +168,7 @@ def test_page_views_by_hand(stage: Stage) -> None:
     assert (row["path"], row["title"], row["props"]) == ("/virtual", "V", {"a": "1"})
 
 
-def test_the_user_is_named_by_tag_or_call_and_never_stored_in_the_browser(stage: Stage) -> None:
+def test_the_user_is_named_by_tag_or_call_and_not_stored_in_the_browser(stage: Stage) -> None:
     stage.options["user"] = "u-1"
     page = stage.visit()
     page.evaluate("() => { trackflow.identify(2); trackflow('a'); trackflow.identify(null); trackflow('b') }")
