@@ -18,12 +18,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Browser, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
-DIST = Path(__file__).resolve().parent.parent / "tracker" / "dist"
 PAGE = """<!doctype html><title>Page</title><link rel="icon" href="data:,"><h1>A page</h1>
 <script defer src="/{script}" data-site="bench" data-allow="localhost automation"></script>"""
 #: Of a trace, what runs a script's code on the main thread; each names the script's address.
@@ -45,7 +45,7 @@ class _Stub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.strip("/")
         if name.endswith(".js"):
-            self._answer("text/javascript", (DIST / name).read_bytes())
+            self._answer("text/javascript", resources.files("trackflowd").joinpath("assets", name).read_bytes())
         else:
             self._answer("text/html", PAGE.format(script=self.script).encode())
 
@@ -93,7 +93,10 @@ def measure(script: str, loads: int, throttle: float) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no Chromium.
+        ImportError: there is no playwright.
     """
+    from playwright.sync_api import sync_playwright  # of the extra "test": the other nouns go without
+
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         raise FileNotFoundError("chromium is missing: apt-get install chromium")
@@ -134,8 +137,9 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     try:
         figures = measure(options.script, options.loads, options.throttle)
-    except FileNotFoundError as error:
-        print(f"bench: {error}", file=sys.stderr)
+    except (FileNotFoundError, ImportError) as error:
+        hint = "; pip install playwright" if isinstance(error, ImportError) else ""
+        print(f"bench: {error}{hint}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(figures))
