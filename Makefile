@@ -8,6 +8,8 @@ BIN := .venv/bin
 # `make test ARGS="-k ring -x"` hands these to pytest.
 ARGS ?=
 EXAMPLES ?= 10000
+# Test files at a time; most tests wait for processes. 0: one after another, as a debugger wants it.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-model faults lint format tracker bench clean
@@ -21,8 +23,8 @@ install: ## make .venv from requirements.lock (the other verbs do it themselves)
 run: install ## serve a demo on 127.0.0.1:8080 (PORT=8090 for another port), data in ./.data
 	@PORT=$(PORT) tools/run
 
-test: install ## run the tests (ARGS="-k ring" for some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+test: install ## run the tests, JOBS=2 files at a time (ARGS="-k ring" for some of them)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-model: install ## try the ring's model and its images after power cuts with 10,000 examples each (EXAMPLES=1000)
 	@CI=true EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s tests/test_ring_model.py tests/test_ring_images.py $(ARGS)
