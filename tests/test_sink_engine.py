@@ -14,7 +14,7 @@ import pytest
 
 from tests.batches import PARTITION, batch
 from tests.front_process import FrontProcess
-from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, StoreReject
+from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, StoreFailed, StoreReject
 from trackflowd.sink.base import Batch, QueryLimits, SinkOptions
 from trackflowd.sink.clickhouse import ClickHouseSink
 
@@ -89,7 +89,7 @@ def test_the_same_attempt_sent_twice_lands_once(sink: ClickHouseSink) -> None:
     [
         ({"kind": "status"}, StoreDoubt),
         ({"kind": "status", "status": 503}, StoreDoubt),
-        ({"kind": "status", "status": 500, "code": 241}, StoreDoubt),
+        ({"kind": "status", "status": 500, "code": 241}, StoreFailed),
         ({"kind": "status", "status": 500, "code": 202}, StoreAway),
         ({"kind": "status", "status": 500, "code": 252}, StoreAway),
         ({"kind": "status", "status": 404, "code": 60}, StoreReject),

@@ -1,4 +1,6 @@
-"""One Chromium and one daemon for all tests of this directory.
+"""One Chromium and one daemon for all tests of a file.
+
+Not for longer: while playwright runs, an event loop does, and other tests could have none of their own.
 
 Chromium is the system's (Debian: ``apt-get install chromium``); playwright brings none and only drives it.
 """
@@ -16,7 +18,7 @@ from tests.browser.stage import PERSON, Stage
 from tests.process.harness import Daemon
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that has the same port again when a test has stopped and started it."""
     with socket.socket() as probe:
@@ -27,7 +29,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> list[str]:
     """The command that starts the system's Chromium."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -39,7 +41,7 @@ def chromium() -> list[str]:
     return [found, *flags, "--host-resolver-rules=MAP shop.test 127.0.0.1"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(chromium: list[str]) -> Iterator[Browser]:
     """Chromium with the back-forward cache that playwright turns off."""
     program, *flags = chromium
