@@ -46,6 +46,7 @@ format: install ## mend style, rewrite the example file and docs/configuration.m
 tracker: ## build the browser script from tracker/src (needs node and npm)
 	@npm ci --prefix tracker --silent
 	@npm run --prefix tracker --silent build
+	@node tools/pack.mjs
 
 bench: install ## CPU per request of a worker beside nginx's, and the flusher's per event (ARGS="--pairs 5")
 	@$(BIN)/python -m bench cost $(ARGS)

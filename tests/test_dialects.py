@@ -15,9 +15,9 @@ def test_every_dialect_has_a_name_that_fits_its_column_and_a_route_of_its_own() 
     assert len(set(routes)) == len(routes) >= len(loaded)
 
 
-def test_a_route_is_a_path_or_the_option_that_holds_it() -> None:
-    assert dialects.Route(b"POST", "event_path").resolve({"event_path": "/e"}) == "/e"
-    assert dialects.Route(b"POST", "/fixed").resolve({"event_path": "/e"}) == "/fixed"
+def test_a_route_is_a_path_or_the_option_that_lists_its_paths() -> None:
+    assert dialects.Route(b"POST", "event_path").resolve({"event_path": ("/e", "/f")}) == ("/e", "/f")
+    assert dialects.Route(b"POST", "/fixed").resolve({"event_path": ("/e",)}) == ("/fixed",)
 
 
 def test_an_event_has_what_the_finisher_reads() -> None:

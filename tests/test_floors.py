@@ -48,6 +48,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "deferred",
             "intake",
             "keeper",
+            "static",
             "flusher",
             "batch",
             "journal",

@@ -109,13 +109,14 @@ def test_the_pixel_counts_and_is_a_gif(made: Made) -> None:
 
 def test_the_script_is_served_with_a_mark_and_packed_where_that_is_taken(made: Made) -> None:
     intake = made[0]
-    status, headers, body = ask(intake, "GET", "/t.js")
+    status, headers, body = ask(intake, "GET", "/t.js?x=1")
     assert status == 200 and b"trackflow" in body
     assert headers[b"content-type"].startswith(b"text/javascript")
-    packed = ask(intake, "GET", "/t.js", accept_encoding="br;q=1.0, gzip;q=0.8")
+    assert headers[b"cache-control"] == b"public, max-age=86400"
+    packed = ask(intake, "GET", "/t.js", accept_encoding="br;q=0.8, gzip")
     assert packed[1][b"content-encoding"] == b"gzip" and gzip.decompress(packed[2]) == body
     assert packed[1][b"etag"] != headers[b"etag"]
-    assert b"content-encoding" not in ask(intake, "GET", "/t.js", accept_encoding="gzip;q=0, br")[1]
+    assert ask(intake, "GET", "/t.js", accept_encoding="gzip, deflate, br")[1][b"content-encoding"] == b"br"
     for tag in (headers[b"etag"].decode(), 'W/"x", W/' + headers[b"etag"].decode(), "*"):
         status, again, body = ask(intake, "GET", "/t.js", if_none_match=tag)
         assert (status, again[b"etag"], body) == (304, headers[b"etag"], b"")
@@ -127,7 +128,7 @@ def test_the_script_is_served_with_a_mark_and_packed_where_that_is_taken(made: M
     [("/t.js", "/t.extras.js"), ("/x/a.js", "/x/a.extras.js"), ("/stats", "/stats.extras.js")],
 )
 def test_the_other_scripts_lie_beside_the_script_under_its_name(tmp_path: Path, script: str, beside: str) -> None:
-    intake, ring = intakes.make(tmp_path, 65536, script_path=script)
+    intake, ring = intakes.make(tmp_path, 65536, script_path=(script,))
     ring.close()
     for path in (script, beside, beside.replace("extras", "min")):
         status, headers, body = ask(intake, "GET", path)
@@ -135,11 +136,33 @@ def test_the_other_scripts_lie_beside_the_script_under_its_name(tmp_path: Path, 
         assert body.startswith(b"(()=>{") is ("extras" not in path)
 
 
+def test_a_version_of_the_script_is_immutable_and_another_keeps_working(made: Made) -> None:
+    intake = made[0]
+    _, headers, body = ask(intake, "GET", "/t.js")
+    version = headers[b"x-trackflow-script"].partition(b";")[0].decode()
+    status, versioned, same = ask(intake, "GET", f"/t.{version}.js")
+    assert (status, same) == (200, body)
+    assert versioned[b"cache-control"] == b"public, max-age=31536000, immutable"
+    status, old, same = ask(intake, "GET", "/t.0123456789ab.js")
+    assert (status, same) == (200, body)
+    assert old[b"cache-control"] == b"public, max-age=300"
+    assert [ask(intake, "GET", f"/t.{text}.js")[0] for text in ("0123", "0123456789AB", "x")] == [404] * 3
+    assert ask(intake, "DELETE", f"/t.{version}.js")[0] == 405
+
+
 def test_head_is_answered_like_get_without_the_body(made: Made) -> None:
     raw = made[0].answer(request("HEAD", "/t.js"), PEER)
     assert raw.endswith(b"\r\n\r\n")
     ((status, headers, _),) = split_answers(raw, bodiless=0)
     assert status == 200 and int(headers[b"content-length"]) > 100
+
+
+def test_head_on_the_pixel_is_answered_and_counts_nothing(made: Made) -> None:
+    intake, ring = made
+    status, headers, body = ask(intake, "HEAD", "/v1/pixel.gif?site=s&name=n")
+    assert (status, headers[b"content-type"], headers[b"content-length"], body) == (200, b"image/gif", b"43", b"")
+    assert headers[b"x-trackflow-refused"] == b"head"
+    assert (intakes.rows(ring), intake.accepted) == ([], 0)
 
 
 def test_the_demo_page_is_there_only_when_asked_for(made: Made, tmp_path: Path) -> None:
@@ -150,11 +173,16 @@ def test_the_demo_page_is_there_only_when_asked_for(made: Made, tmp_path: Path) 
     ring.close()
 
 
-def test_routes_have_the_names_the_operator_gives_them(tmp_path: Path) -> None:
-    intake, ring = intakes.make(tmp_path, event_path="/e", script_path="/s.js", pixel_path="/p")
-    assert ask(intake, "POST", "/e", EVENT)[0] == 200
-    assert ask(intake, "GET", "/p?site=s&name=n")[0] == 200
-    assert ask(intake, "GET", "/s.js")[0] == 200
+def test_routes_have_all_the_names_the_operator_gives_them(tmp_path: Path) -> None:
+    intake, ring = intakes.make(
+        tmp_path, event_path=("/e", "/in/e"), script_path=("/s.js", "/js/app"), pixel_path=("/p", "/q.gif")
+    )
+    assert [ask(intake, "POST", path, EVENT)[0] for path in ("/e", "/in/e")] == [200] * 2
+    assert [ask(intake, "GET", f"{path}?site=s&name=n")[0] for path in ("/p", "/q.gif")] == [200] * 2
+    assert len(intakes.rows(ring)) == 4
+    assert b'"e"' in ask(intake, "GET", "/s.js")[2]
+    assert b'"../e"' in ask(intake, "GET", "/js/app")[2]
+    assert ask(intake, "GET", "/js/app.0123456789ab")[0] == 200
     assert [ask(intake, "GET", path)[0] for path in ("/v1/events", "/t.js", "/v1/pixel.gif")] == [404] * 3
     ring.close()
 
@@ -232,7 +260,7 @@ def test_everything_is_counted(made: Made) -> None:
 
 
 def test_the_demo_page_names_the_paths_in_effect(tmp_path: Path) -> None:
-    intake, ring = intakes.make(tmp_path, 65536, demo=True, script_path="/hello.js", event_path="/in")
+    intake, ring = intakes.make(tmp_path, 65536, demo=True, script_path=("/hello.js",), event_path=("/in",))
     _, _, page = ask(intake, "GET", "/")
     assert b'src="/hello.js"' in page
     assert b'data-api="/in"' in page

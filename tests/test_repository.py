@@ -95,7 +95,12 @@ def test_no_text_names_a_package_registry_or_somebodys_home() -> None:
     ]
     wrong = [*hosts, "/".join(["", "root", ""]), "/".join(["", "work", ""]), "/".join(["", "opt", "wheels"])]
     for path in files():
-        if not {"__pycache__", "node_modules"} & set(path.parts) and path.suffix not in (".mmdb", ".gif", ".png"):
+        if not {"__pycache__", "node_modules"} & set(path.parts) and path.suffix not in (
+            ".br",
+            ".mmdb",
+            ".gif",
+            ".png",
+        ):
             text = path.read_text("utf-8", "replace" if "golden" in path.parts else "strict")
             assert [name for name in wrong if name in text] == [], path
 

@@ -106,7 +106,7 @@ class Follower:
         style, listen = self._style, status.get("listen") or {}
         url = f"http://{clean((listen.get('http') or ['?'])[0])}"
         rows = [("demo page", style.bold(style.name(url + "/")))] if self._cfg.http.demo else []
-        rows.append(("events", f"POST {url}{self._cfg.http.event_path}"))
+        rows.append(("events", f"POST {url}{self._cfg.http.event_path[0]}"))
         if listen.get("admin"):
             rows.append(("probes", f"http://{clean(listen['admin'])}/healthz  /readyz"))
         rows += [("data", clean(status.get("data_dir", ""))), ("control", clean(listen.get("control", "")))]
@@ -121,7 +121,7 @@ class Follower:
         for tail, about in _TRY:
             say(f"  {command} {tail.ljust(longest)}  {style.dim(about)}")
         if self._cfg.http.trusted_proxies:
-            say(f"\nA visitor from elsewhere:\n\n  {_ELSEWHERE} {url}{self._cfg.http.event_path}")
+            say(f"\nA visitor from elsewhere:\n\n  {_ELSEWHERE} {url}{self._cfg.http.event_path[0]}")
         say("\nEvents show up here as they come.\n")
 
     def event(self, row: Mapping[str, Any]) -> None:

@@ -234,7 +234,7 @@ def _check_together(reading: _Reading) -> None:
     cfg = _build(reading.values)
     paths = ("http.event_path", "http.script_path", "http.pixel_path")
     for first, second in itertools.combinations(paths, 2):
-        if _get(cfg, first) == _get(cfg, second):
+        if set(_get(cfg, first)) & set(_get(cfg, second)):
             reading.clash(f"{first} and {second} must be different paths", first, second)
     for small, large in (("http.max_url", "http.max_head"), ("http.max_body", "http.max_inflight")):
         if _get(cfg, small) > _get(cfg, large):

@@ -8,11 +8,8 @@ they are sent.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from trackflowd.enrich.finish import Finisher, Row
@@ -25,15 +22,13 @@ from trackflowd.proto.request import Request
 from trackflowd.proto.responses import Responses, cors, preflight
 from trackflowd.ring.writer import Writer
 from trackflowd.sections import Http
+from trackflowd.static import Scripts, Static, demo_page
 
 #: Origins whose finished answer is kept for the rest of a second.
 _MAX_KEPT = 1024
-#: The script changes with the daemon's version only; a day is what a fix may take to arrive.
-_SCRIPT = b"Content-Type: text/javascript; charset=utf-8\r\nCache-Control: public, max-age=86400\r\n"
-#: Built by tracker/build.js: the usual script, what it loads when asked to, and the small one.
-_SCRIPTS = ("t.js", "t.extras.js", "t.min.js")
 _RING_FAILED = "this server cannot keep events now"
-_PAGE = b"Content-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n"
+#: HEAD asks what GET would answer; it is no event.
+_NOT_COUNTED = b"X-Trackflow-Refused: head\r\n"
 
 
 class Peer(NamedTuple):
@@ -65,45 +60,6 @@ Prepare = Callable[[dict[bytes, bytes]], Handler]
 def reply_to(request: Request) -> Reply:
     """Form of the answer to a request."""
     return Reply(request.headers.get(b"origin"), request.keep_alive, request.old, request.method == b"HEAD")
-
-
-class Static:
-    """A file served from memory.
-
-    Args:
-        name: file in ``trackflowd/assets``.
-        headers: complete lines.
-        renamed: what in it is to be replaced by what.
-    """
-
-    def __init__(self, name: str, headers: bytes, renamed: Mapping[str, str] | None = None) -> None:
-        text = resources.files("trackflowd").joinpath("assets", name).read_text("utf-8")
-        for usual, other in (renamed or {}).items():
-            text = text.replace(usual, other)
-        content = text.encode()
-        mark = hashlib.blake2b(content, digest_size=12).hexdigest().encode()
-        packed = gzip.compress(content, 9, mtime=0)
-        headers += b"Vary: Accept-Encoding\r\nX-Content-Type-Options: nosniff\r\n"
-        etag, packed_etag = b'"%s"' % mark, b'"%s-gz"' % mark
-        self._plain = headers + b"ETag: " + etag + b"\r\n", etag, content
-        self._packed = headers + b"ETag: " + packed_etag + b"\r\nContent-Encoding: gzip\r\n", packed_etag, packed
-
-    def choose(self, headers: dict[bytes, bytes]) -> tuple[int, bytes, bytes]:
-        """Status, header lines and body for a request with these headers."""
-        packed = _takes_gzip(headers.get(b"accept-encoding", b""))
-        lines, etag, body = self._packed if packed else self._plain
-        known = [tag.strip().removeprefix(b"W/") for tag in headers.get(b"if-none-match", b"").split(b",")]
-        if etag in known or known == [b"*"]:
-            return 304, lines, b""
-        return 200, lines, body
-
-
-def _takes_gzip(accepted: bytes) -> bool:
-    for part in accepted.lower().split(b","):
-        name, _, quality = part.partition(b";")
-        if name.strip() in (b"gzip", b"*"):
-            return quality.replace(b" ", b"").rstrip(b"0") not in (b"q=", b"q=0.")
-    return False
 
 
 class Intake:
@@ -149,18 +105,30 @@ class Intake:
         self.ring_failed = False
 
     def _lay_routes(self) -> None:
-        options = {name: getattr(self._http, name) for name in ("event_path", "script_path", "pixel_path")}
-        for name in _SCRIPTS:
-            script = self._static(Static(name, _SCRIPT))
-            self._routes[_script_path(options["script_path"], name).encode()] = {b"GET": script, b"HEAD": script}
-        if self._http.demo:
-            renamed = {"/t.js": self._http.script_path, "/v1/events": self._http.event_path}
-            page = self._static(Static("demo.html", _PAGE, renamed))
-            self._routes[b"/"] = {b"GET": page, b"HEAD": page}
+        http = self._http
+        options = {"event_path": http.event_path, "script_path": http.script_path, "pixel_path": http.pixel_path}
         for dialect in self._dialects:
+            events, peek = self._events(dialect), self._peek(dialect)
             for route in dialect.routes:
-                path = route.resolve(options).encode()
-                self._routes.setdefault(path, {})[route.method] = self._events(dialect)
+                for path in route.resolve(options):
+                    methods = self._routes.setdefault(path.encode(), {})
+                    methods[route.method] = events
+                    if route.method == b"GET":
+                        methods[b"HEAD"] = peek
+        first = {name: paths[0] for name, paths in options.items()}
+        self._scripts = [Scripts(path, first) for path in http.script_path]
+        if http.demo:
+            page = self._static(demo_page(first["script_path"], first["event_path"]))
+            self._routes[b"/"] = {b"GET": page, b"HEAD": page}
+
+    def _script(self, path: bytes) -> dict[bytes, Prepare] | None:
+        """Methods of a script's route."""
+        for scripts in self._scripts:
+            found = scripts.find(path)
+            if found is not None:
+                serve = self._static(*found)
+                return {b"GET": serve, b"HEAD": serve}
+        return None
 
     def tick(self, now: float) -> None:
         """Take the time (seconds since 1970)."""
@@ -185,7 +153,8 @@ class Intake:
 
     def _handler(self, request: Request) -> Handler:
         """What answers requests with this method, target and headers."""
-        methods = self._routes.get(request.target) or self._routes.get(request.path)
+        path = request.path
+        methods = self._routes.get(request.target) or self._routes.get(path) or self._script(path)
         if methods is not None:
             prepare = methods.get(request.method)
             if prepare is not None:
@@ -252,12 +221,21 @@ class Intake:
             status, headers, body, keep_alive=request.keep_alive, old=request.old, bodiless=bodiless
         )
 
-    def _static(self, file: Static) -> Prepare:
+    def _static(self, file: Static, more: bytes = b"") -> Prepare:
         def serve(request: Request, peer: Peer) -> bytes:
-            status, lines, body = file.choose(request.headers)
+            status, lines, body = file.choose(request.headers, more)
             return self._write(request, status, lines + cors(request.headers.get(b"origin")), body)
 
         return lambda headers: serve
+
+    def _peek(self, dialect: Dialect) -> Prepare:
+        """Answers HEAD where GET would count an event: the head of that answer, and nothing is counted."""
+
+        def answer(request: Request, peer: Peer) -> bytes:
+            status, lines, body = dialect.reply(1, ())
+            return self._write(request, status, lines + _NOT_COUNTED + cors(request.headers.get(b"origin")), body)
+
+        return lambda headers: answer
 
     def _events(self, dialect: Dialect) -> Prepare:
         """Handlers of a dialect's routes. What follows from the headers is looked up once, not at each request."""
@@ -343,12 +321,6 @@ class Intake:
             return refused("too_many_events", "the events are more than a quarter of the ring")
         self.ring_failed = True
         return refused("ring_failed", _RING_FAILED)
-
-
-def _script_path(path: str, name: str) -> str:
-    """Where the built file called name (``t.extras.js``) is served when t.js is at path: beside it, under its name."""
-    stem, dot, _ = path.rpartition(".js")
-    return path if name == "t.js" else f"{stem if dot else path}{name.removeprefix('t')}"
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:

@@ -228,6 +228,13 @@ def _read_path(raw: object) -> str:
     return text
 
 
+def _read_paths(raw: object) -> tuple[str, ...]:
+    items = tuple(_read_path(item) for item in _read_list(raw))
+    if not items:
+        raise ValueError('must name at least one path such as "/v1/events"')
+    return items
+
+
 def _read_store(raw: object) -> str:
     text = _read_text(raw)
     try:
@@ -253,5 +260,5 @@ SIZE = Kind("size", _read_bytes, _write_bytes)
 ADDRESS = Kind("address", _read_address, quote)
 ADDRESSES = Kind("list of addresses", _read_addresses, _write_list)
 NETWORKS = Kind("list of networks", _read_networks, _write_list)
-PATH = Kind("path", _read_path, quote)
+PATHS = Kind("list of paths", _read_paths, _write_list)
 STORE = Kind("store", _read_store, quote, secret=True)

@@ -16,7 +16,7 @@ from trackflowd.option import (
     DURATION,
     FLAG,
     NETWORKS,
-    PATH,
+    PATHS,
     SIZE,
     STORE,
     TEXT,
@@ -90,9 +90,17 @@ class Http:
         "address outside of them.",
     )
     demo: bool = option(False, FLAG, "Serve a demo page at /.")
-    event_path: str = option("/v1/events", PATH, "Route of events. Another name keeps blockers from knowing it.")
-    script_path: str = option("/t.js", PATH, "Route of the tracker script.")
-    pixel_path: str = option("/v1/pixel.gif", PATH, "Route of the no-script pixel.")
+    event_path: tuple[str, ...] = option(
+        ("/v1/events",),
+        PATHS,
+        "Routes of events. Names of your own keep blockers from knowing them; the script sends to the first.",
+    )
+    script_path: tuple[str, ...] = option(
+        ("/t.js",),
+        PATHS,
+        "Routes of the tracker script. Its other files and versions lie beside each: /t.extras.js, /t.VERSION.js.",
+    )
+    pixel_path: tuple[str, ...] = option(("/v1/pixel.gif",), PATHS, "Routes of the no-script pixel.")
     header_timeout: float = option(
         5.0,
         DURATION,

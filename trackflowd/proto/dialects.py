@@ -119,15 +119,15 @@ class Route:
 
     Args:
         method: b"POST", …
-        path: exact path, or the name of the option of section ``http`` that holds it.
+        path: exact path, or the name of the option of section ``http`` that lists its paths.
     """
 
     method: bytes
     path: str
 
-    def resolve(self, options: Mapping[str, str]) -> str:
-        """The path, options filled in."""
-        return options.get(self.path, self.path)
+    def resolve(self, options: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """The paths, options filled in."""
+        return options.get(self.path, (self.path,))
 
 
 @dataclass(frozen=True, slots=True)

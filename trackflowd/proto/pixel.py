@@ -24,7 +24,10 @@ GIF = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff"
     b"!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
-_GIF_HEADERS = b"Content-Type: image/gif\r\nCache-Control: no-store, max-age=0\r\n"
+#: Pages that isolate themselves (Cross-Origin-Embedder-Policy) load only pictures that allow it.
+_GIF_HEADERS = (
+    b"Content-Type: image/gif\r\nCache-Control: no-store, max-age=0\r\nCross-Origin-Resource-Policy: cross-origin\r\n"
+)
 _NUMBERS = frozenset({"age_ms", "attempt", "engaged_ms", "scroll"})
 _object = msgspec.json.Decoder(dict[str, Scalar]).decode
 
