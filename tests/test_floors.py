@@ -20,7 +20,23 @@ PACKAGE = ROOT / "trackflowd"
 FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ground", ("", "errors", "log")),
     ("words", ("event", "option", "sections", "config", "config_text", "counters")),
-    ("pure", ("proto", "proto.*", "enrich", "enrich.*", "ring", "ring.layout", "ring.reader", "ring.writer", "fleet")),
+    (
+        "pure",
+        (
+            "proto",
+            "proto.*",
+            "enrich",
+            "enrich.*",
+            "ring",
+            "ring.layout",
+            "ring.reader",
+            "ring.writer",
+            "fleet",
+            "verify",
+            "verify.page",
+            "verify.csp",
+        ),
+    ),
     (
         "edges",
         (
@@ -38,6 +54,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "geofetch",
             "geoupdate",
             "deadlines",
+            "verify.*",
         ),
     ),
     (
@@ -133,6 +150,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "openbatch": "a part of the lander; tests/test_lander.py",
     "sources": "a part of the lander; tests/test_lander.py",
     "taskkinds": "the registry; tests/test_taskrunner.py",
+    "verify.answers": "parts of verify.checks; tests/test_verify_checks.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",
 }
 

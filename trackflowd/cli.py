@@ -7,7 +7,8 @@ code meaning
 ==== =========================================================================
 0    done
 1    an error, told on standard error in one line and, where there is one, a hint;
-     trackflow replay: not all could be restored, and its summary says why
+     trackflow replay: not all could be restored, and its summary says why;
+     trackflow verify: something is to be mended
 2    the command line or the configuration is wrong
 3    trackflow: no daemon answers on the control socket;
      trackflowd run: stopped, and some events wait in rings or spool for the next start
@@ -24,7 +25,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from trackflowd import cli_ask, cli_quarantine, cli_replay, cli_run, cli_spool, cli_tasks, cli_tools
+from trackflowd import cli_ask, cli_quarantine, cli_replay, cli_run, cli_spool, cli_tasks, cli_tools, cli_verify
 from trackflowd.cli_parser import Commands, Handler, program_parser
 from trackflowd.cli_text import Style, clean
 from trackflowd.errors import ConfigError, ControlError, TrackflowError
@@ -39,7 +40,7 @@ _DAEMON_CODES = """\
 
 _OPERATOR_CODES = """\
 0    done
-1    error; replay: some batches are out of reach
+1    error; replay: some batches are out of reach; verify: something is to be mended
 2    wrong usage or configuration
 3    no daemon answers
 130  Ctrl-C"""
@@ -144,6 +145,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_replay.add_commands(commands)
     cli_tasks.add_commands(commands)
     cli_tools.add_commands(commands)
+    cli_verify.add_commands(commands)
     return parser
 
 

@@ -1,0 +1,1 @@
+"""``trackflow verify``: is a site's tracker there, reachable, allowed and counted? Looks as a browser would."""
