@@ -33,12 +33,13 @@ class Site:
     Attributes:
         url: "http://127.0.0.1:port".
         seen: "METHOD /path" of every request.
+        bodies: what came with each.
     """
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.answers: dict[str, Answer] = {}
         self.seen: list[str] = []
-        self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -47,8 +48,7 @@ class Site:
             def _serve(self) -> None:
                 key = f"{self.command} {self.path}"
                 site.seen.append(key)
-                site.headers.append({name.lower(): value for name, value in self.headers.items()})
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                site.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
                 answer = site.answers.get(key, Answer("not here", 404))
                 if answer.before is not None:
                     answer.before.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import signal
 import threading
 import time
@@ -15,6 +17,7 @@ import pytest
 from trackflow_client import Client
 
 from tests.process.harness import PATIENCE, Daemon, until
+from tests.sites import Answer, Site
 from tests.tcp_proxy import TcpProxy
 
 SITE = "server.example"
@@ -121,6 +124,65 @@ def test_a_daemon_that_is_away_gets_its_events_when_it_is_back(tmp_path: Path, s
         daemon.start()
         assert client.flush(PATIENCE)
         assert_stored_once(daemon, site, ids)
+
+
+def test_what_is_sent_again_keeps_its_id_and_counts_its_attempts() -> None:
+    with Site() as site, Client(site.url, SITE, key="k") as client:
+        site.answers["POST /v1/events"] = Answer("later", 503)
+        ids = [client.track("a", age=1), client.track("b", age=1)]
+        until(lambda: len(site.bodies) >= 2)
+        site.answers["POST /v1/events"] = Answer('{"accepted":2,"refused":[]}')
+        assert client.flush(PATIENCE)
+        assert client.stats()[:4] == (0, 2, 0, 0)
+        sent = [json.loads(body) for body in site.bodies]
+    assert [[event["id"] for event in events] for events in sent] == [ids] * len(sent)
+    assert [[event["attempt"] for event in events] for events in sent] == [[n, n] for n in range(len(sent))]
+    ages = [events[0]["age_ms"] for events in sent]
+    assert 1000 <= ages[0] <= ages[1] <= ages[-1]
+
+
+def test_an_event_that_never_left_is_not_marked_as_sent_before() -> None:
+    with Site() as site, TcpProxy(site.port) as proxy, Client(f"http://127.0.0.1:{proxy.port}", SITE) as client:
+        site.answers["POST /v1/events"] = Answer('{"accepted":1,"refused":[]}')
+        proxy.refuse()
+        client.track("n")
+        until(lambda: client.stats().trouble)
+        assert client.stats().requests == 0
+        proxy.accept()
+        assert client.flush(PATIENCE)
+        assert json.loads(site.bodies[0])[0]["attempt"] == 0
+
+
+def test_flush_cuts_our_own_wait_short_but_not_the_one_the_server_asks_for() -> None:
+    with Site() as site, Client(site.url, SITE) as client:
+        site.answers["POST /v1/events"] = Answer("away", 502)
+        client.track("n")
+        for requests in range(1, 9):  # without flush the eighth would come after half a minute at least
+            until(lambda requests=requests: client.stats().requests >= requests)  # type: ignore[misc]
+            client.flush(0)
+        site.answers["POST /v1/events"] = Answer("away", 503, {"Retry-After": "3600"})
+        until(lambda: "503" in client.stats().trouble)
+        requests = client.stats().requests
+        assert not client.flush(0.3)
+        assert client.stats().requests == requests
+        client.close(0)
+
+
+def test_a_large_request_is_packed() -> None:
+    with Site() as site, Client(site.url, SITE) as client:
+        site.answers["POST /v1/events"] = Answer('{"accepted":1,"refused":[]}')
+        client.track("n", title="x" * 5000)
+        assert client.flush(PATIENCE)
+    assert json.loads(gzip.decompress(site.bodies[0]))[0]["title"] == "x" * 5000
+
+
+def test_an_answer_of_somebody_else_settles_nothing() -> None:
+    with Site() as site, Client(site.url, SITE) as client:
+        site.answers["POST /v1/events"] = Answer("<html>log in</html>")
+        client.track("n")
+        until(lambda: client.stats().trouble)
+        assert client.stats()[:4] == (1, 0, 0, 0)
+        client.close(0)
 
 
 def test_a_bad_event_is_reported_and_takes_no_other_with_it(daemon: Daemon, site: str) -> None:
