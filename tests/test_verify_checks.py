@@ -233,10 +233,13 @@ def test_the_endpoint_is_where_data_api_says(site: Site, other: Site) -> None:
 
 def test_an_origin_that_may_not_read_the_answer_is_said(site: Site, other: Site) -> None:
     post, options = other.answers["POST /v1/events"], other.answers["OPTIONS /v1/events"]
-    for headers in ({}, {"Access-Control-Allow-Origin": "*"}, {"Access-Control-Allow-Origin": "https://else.example"}):
-        post.headers = headers
+    credentials = {"Access-Control-Allow-Credentials": "true"}
+    for allowed in ({}, {"Access-Control-Allow-Origin": "*"}, {"Access-Control-Allow-Origin": "https://else.example"}):
+        post.headers = credentials | allowed
         ((name, text),) = failed(site)
         assert name == "origin" and f"pages of {site.url} may not read" in text
+    post.headers = {"Access-Control-Allow-Origin": site.url}
+    assert failed(site)[0][0] == "origin"  # credentials are not allowed: a beacon's answer is hidden
     post.headers = options.headers
     options.headers = {}
     assert "OPTIONS" in failed(site)[0][1]
