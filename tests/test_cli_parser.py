@@ -31,7 +31,7 @@ def test_the_commands_are_these() -> None:
         *("spool list", "spool dump", "spool drop"),
         *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
         *("replay", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
-        *("ring check", "ring dump", "geo update", "geo lookup"),
+        *("ring check", "ring dump", "geo update", "geo lookup", "verify"),
     ]
 
 

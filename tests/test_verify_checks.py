@@ -73,7 +73,7 @@ def notes(site: Site, **asked: Any) -> str:
 
 
 def test_a_page_of_another_origin_than_the_daemon_is_fine(site: Site, daemon: Daemon) -> None:
-    show(site, f'<script defer src="{daemon.http}/t.js" data-site="shop"></script>')
+    show(site, f'<script defer src="{daemon.http}/t.js" data-site="shop" data-allow="localhost"></script>')
     report = look(site, version="0123456789ab")
     assert report.ok
     assert [(check.name, check.state) for check in report.checks] == [
@@ -129,6 +129,11 @@ def test_a_page_without_the_tag_is_said(site: Site) -> None:
     show(site, '<script src="/app.js"></script><noscript><img src="/v1/pixel.gif?site=x"></noscript>')
     ((name, text),) = failed(site)
     assert (name, text) == ("tag", "none of the page's 1 scripts is TrackFlow's; the no-script pixel is there")
+
+
+def test_a_page_of_this_machine_is_noted_to_be_ignored(site: Site, daemon: Daemon) -> None:
+    show(site, f'<script defer src="{daemon.http}/t.js"></script>')
+    assert notes(site) == "it does not count pages of this machine"
 
 
 def test_tags_that_are_odd_are_noted(site: Site, other: Site) -> None:
