@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -216,6 +217,9 @@ def _run_one(session: Session, scenario: Scenario, stage: Stage, about: str) -> 
     except (TargetFailed, StoreFailed, TrackflowError, psutil.Error) as error:
         session.failed[scenario.name] = str(error)
         _tell(f"{about}: FAILED: {error}{_last_words(stage.work)}")
+    except Exception as error:  # a mistake of the bench's own must not cost what the others have measured
+        session.failed[scenario.name] = f"{type(error).__name__}: {error}"
+        _tell(f"{about}: FAILED: {traceback.format_exc()}")
     finally:
         _add(session, stage, scenario)
 
