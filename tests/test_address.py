@@ -118,3 +118,19 @@ def test_x_forwarded_for_goes_before_forwarded() -> None:
 def test_no_header_breaks_it(header: bytes, old: bool) -> None:
     client = PROXIES.client("10.9.9.9", header if old else None, header)
     assert normal(client) == client
+
+
+def test_a_client_is_looked_up_once_and_forgotten_when_it_has_not_come_for_two_turns() -> None:
+    proxies = Proxies(["10.0.0.0/8"])
+    known = proxies._known
+    for peer, sent in (("10.0.0.1", b"203.0.113.9"), ("10.0.0.2", b"unknown"), ("10.0.0.1", b"203.0.113.9")):
+        assert proxies.client(peer, sent, None) == {b"unknown": peer}.get(sent, "203.0.113.9")
+    assert len(known) == 2
+    proxies.forget()
+    assert proxies.client("10.0.0.1", b"203.0.113.9", None) == "203.0.113.9"
+    proxies.forget()
+    assert len(known) == 1
+    proxies.forget()
+    assert len(known) == 0
+    proxies.client("10.0.0.1", b"1" * 1000, None)
+    assert len(known) == 0

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from trackflowd.enrich.finish import Finisher, Row
+from trackflowd.enrich.finish import FORGET_EVERY, Finisher, Row
 from trackflowd.errors import RecordTooLarge, Refused, RingError, RingFull
 from trackflowd.proto.address import Proxies
 from trackflowd.proto.dialects import Dialect, Limits, RefusedEvent
@@ -78,6 +78,7 @@ class Intake:
         self._dialects = dialects
         self._row = finisher.row
         self._proxies = Proxies(http.trusted_proxies)
+        self._next_forget = now + FORGET_EVERY
         self._limits = Limits(http.max_events)
         self._responses = Responses(now, http.retry_after)
         #: ms since 1970, given to rows as received.
@@ -135,6 +136,9 @@ class Intake:
         if self._responses.tick(now):
             for kept in self._kept:
                 kept.clear()
+        if now >= self._next_forget:
+            self._next_forget = now + FORGET_EVERY
+            self._proxies.forget()
 
     def trusts(self, address: str) -> bool:
         """True if address (in its usual form) is a proxy's whose word counts."""

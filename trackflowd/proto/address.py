@@ -17,8 +17,13 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 
+from trackflowd.enrich.cache import Generations
+
 #: Hops looked at; more than this many trusted proxies in a row is a loop or a lie.
 _MAX_HOPS = 32
+#: Clients of a generation (see ``Generations``), and most bytes of one. Finding out costs 2 µs, 12 with IPv6, a
+#: look-up 0.2.
+_CLIENTS, _LONGEST = 8192, 256
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 #: Eight times faster than ``ipaddress``, and most addresses are of this kind.
 _V4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
@@ -68,6 +73,8 @@ class Proxies:
     def __init__(self, networks: Iterable[str]) -> None:
         self._v4: list[tuple[int, int]] = []
         self._v6: list[tuple[int, int]] = []
+        self._known: Generations[tuple[str, bytes | None, bytes | None], str] = Generations(_CLIENTS)
+        self._get = self._known.get
         for text in networks:
             network = ipaddress.ip_network(text, strict=False)
             first, mask = int(network.network_address), int(network.netmask)
@@ -94,6 +101,19 @@ class Proxies:
             forwarded_for: all X-Forwarded-For lines, joined by commas.
             forwarded: all Forwarded lines, joined by commas.
         """
+        key = (peer, forwarded_for, forwarded)
+        address = self._get(key) or self._known.promote(key)
+        if address is None:
+            address = self._walk(peer, forwarded_for, forwarded)
+            if sum(map(len, filter(None, key))) <= _LONGEST:
+                self._known.put(key, address)
+        return address
+
+    def forget(self) -> None:
+        """Let go of the clients that did not come since the last call."""
+        self._known.turn()
+
+    def _walk(self, peer: str, forwarded_for: bytes | None, forwarded: bytes | None) -> str:
         if forwarded_for is not None:
             hops: Iterator[str] = reversed(forwarded_for.decode("latin-1").split(","))
         elif forwarded is not None:
