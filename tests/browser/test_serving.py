@@ -73,9 +73,8 @@ def test_verify_says_of_a_policy_what_the_browser_does(renamed: Daemon, site: Si
     headers = {"Content-Security-Policy": policy.replace("DAEMON", renamed.http)} if policy else {}
     tag = f'<script src="{renamed.http}/js/app.js" data-site="csp" nonce="n1" {ALLOW}></script>'
     site.answers["GET /"] = Answer(tag, headers=headers)
-    loaded: list[bool] = []
-    page.on("response", lambda response: loaded.append(response.url.endswith("/js/app.js")))
     page.goto(site.url + "/")
+    ran = page.evaluate("typeof window.trackflow") == "function"  # that it was fetched says little: pages look ahead
     report = verify(Asked(site.url + "/"), Fetcher(20))
     kept_out = any(check.state == FAIL and "the script (" in check.text for check in report.checks)
-    assert kept_out is not any(loaded)
+    assert kept_out is not ran
