@@ -125,7 +125,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "ua_parser": ("enrich.agent",),
     "clickhouse_connect": ("sink.*",),
     "chdb": ("sink.*",),
-    "asyncpg": ("sink.postgres",),
+    "asyncpg": ("sink.pg_link",),
     "urwid": ("console.*",),
     "setproctitle": ("proc",),
     "sqlite3": ("state",),

@@ -49,7 +49,7 @@ from trackflowd.sender import Sender
 from trackflowd.settle import Backoff
 from trackflowd.shared import Page, Slot, State
 from trackflowd.shelf import Shelf
-from trackflowd.sink.base import Format, QueryLimits, Sink, SinkOptions, masked, open_sink
+from trackflowd.sink.base import Format, QueryLimits, Sink, SinkOptions, masked, open_sink, sql_of
 from trackflowd.sources import Sources
 from trackflowd.spool import Spool
 from trackflowd.window import Window
@@ -299,7 +299,8 @@ class Flusher:
 
     def stats(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """A named statistic (see ``stats.answer``)."""
-        return stats.answer(lambda sql, params: stats.rows(self.query(sql, "json", dict(params))), name, args)
+        store = sql_of(self._cfg.store.url)
+        return stats.answer(lambda sql, params: stats.rows(self.query(sql, "json", dict(params))), name, args, store)
 
     def flush(self) -> bool:
         """Cut and send what is there now, without waiting for ``batch.max_age`` or a store that was away."""

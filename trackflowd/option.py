@@ -35,7 +35,7 @@ BYTES: Mapping[str, int] = {
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]{1,127}\Z")
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})\Z")
-_STORES = ("chdb", "clickhouse", "clickhouses", "null")
+_STORES = ("chdb", "clickhouse", "clickhouses", "postgresql", "postgres", "null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +239,17 @@ def _read_store(raw: object) -> str:
     text = _read_text(raw)
     try:
         parts = urlsplit(text)
-        server = parts.scheme in ("clickhouse", "clickhouses")
-        right = parts.scheme in _STORES and ":" in text and bool(parts.hostname) == server
+        server = parts.scheme not in ("chdb", "null")
+        by_socket = parts.scheme in ("postgresql", "postgres") and "host=/" in parts.query
+        right = parts.scheme in _STORES and ":" in text and (bool(parts.hostname) or by_socket) == server
         right = right and (parts.port is None or server)
     except ValueError:
         right = False
     if not right:
         raise ValueError(
             'must be "chdb:" (embedded), "chdb:///path", "clickhouse://user:password@host:8123/database", '
-            '"clickhouses://…" (the same over TLS) or "null:"'
+            '"clickhouses://…" (the same over TLS), "postgresql://user:password@host:5432/database", '
+            '"postgresql://user@/database?host=/run/postgresql" (a unix socket) or "null:"'
         )
     return text
 

@@ -258,8 +258,9 @@ class Store:
         "chdb:",
         STORE,
         'The store: "chdb:" (embedded, in the data directory), "chdb:///path", '
-        '"clickhouse://user:password@host:8123/database", "clickhouses://…" over TLS, "null:" (keeps nothing;'
-        " for measuring).",
+        '"clickhouse://user:password@host:8123/database", "clickhouses://…" over TLS, '
+        '"postgresql://user:password@host:5432/database", "postgresql://user@/database?host=/run/postgresql" '
+        '(a unix socket), "null:" (keeps nothing; for measuring).',
     )
     timeout: float = option(
         20.0,
@@ -270,7 +271,7 @@ class Store:
         high=3600,
     )
     memory: int = option(2 * GIB, SIZE, "Most memory the embedded engine may take.", low=256 * MIB, high=1024 * GIB)
-    retention_days: int = option(0, COUNT, "Days events are kept. 0: for ever.", high=36_500)
+    retention_days: int = option(0, COUNT, "Days events are kept (PostgreSQL: whole months). 0: for ever.", high=36_500)
 
 
 @dataclass(frozen=True, slots=True)

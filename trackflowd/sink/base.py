@@ -210,7 +210,8 @@ def open_sink(url: str, options: SinkOptions) -> Sink:
 
     Args:
         url: ``chdb:``, ``chdb:///path``, ``clickhouse://[user[:password]@]host[:port][/database]``,
-            the same with ``clickhouses`` for TLS, or ``null:``.
+            the same with ``clickhouses`` for TLS, ``postgresql://[user[:password]@]host[:port][/database]``
+            (``?host=/directory`` instead of a host for a unix socket), or ``null:``.
         options: see there.
 
     Raises:
@@ -225,10 +226,20 @@ def open_sink(url: str, options: SinkOptions) -> Sink:
         from trackflowd.sink.clickhouse import ClickHouseSink
 
         return ClickHouseSink(url, options)
+    if scheme in ("postgresql", "postgres"):
+        from trackflowd.sink.postgres import PostgresSink
+
+        return PostgresSink(url, options)
     raise ConfigError(
         f"store url {masked(url)!r}: no such kind of store",
-        "chdb:, chdb:///path, clickhouse://host:8123/database, clickhouses://host:8443/database or null:",
+        "chdb:, chdb:///path, clickhouse://host:8123/database, clickhouses://host:8443/database, "
+        "postgresql://host:5432/database or null:",
     )
+
+
+def sql_of(url: str) -> str:
+    """Which SQL a store speaks: "clickhouse" (chDB too) or "postgresql"."""
+    return "postgresql" if url.startswith(("postgresql:", "postgres:")) else "clickhouse"
 
 
 def embedded_path(url: str, data_dir: Path) -> Path | None:

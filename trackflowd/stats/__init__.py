@@ -41,7 +41,7 @@ def load(store: str, name: str) -> str:
     """SQL of one part of a statistic.
 
     Args:
-        store: kind of store ("clickhouse" also stands for chDB).
+        store: kind of store: "clickhouse" (also stands for chDB) or "postgresql".
         name: such as ``overview_pages``.
 
     Raises:
@@ -53,13 +53,14 @@ def load(store: str, name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def answer(run: Run, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhouse") -> dict[str, Any]:
     """A statistic by name, as it is asked for from outside.
 
     Args:
         run: see ``Run``.
         name: only "overview" so far.
         args: ``site`` ("" or absent: all), ``from`` and ``to`` (ms since 1970 UTC), ``limit`` (or absent).
+        store: kind of store that run asks (see ``load``).
 
     Raises:
         QueryError: no such statistic, arguments that make no sense, or what run raises.
@@ -71,17 +72,20 @@ def answer(run: Run, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
         limit = int(args.get("limit") or DEFAULT_LIMIT)
     except (KeyError, TypeError, ValueError) as error:
         raise QueryError(f"statistic {name}: {error!r}", "site, from and to in ms, limit") from error
-    return overview(run, site, start, end, limit)
+    return overview(run, site, start, end, limit, store)
 
 
-def overview(run: Run, site: str, start_ms: int, end_ms: int, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
+def overview(
+    run: Run, site: str, start_ms: int, end_ms: int, limit: int = DEFAULT_LIMIT, store: str = "clickhouse"
+) -> dict[str, Any]:
     """What went on at a site in a period.
 
     Args:
-        run: see ``Run``; of a ClickHouse or chDB.
+        run: see ``Run``.
         site: its name; "" for all sites together.
         start_ms, end_ms: the period, ms since 1970 UTC, end excluded.
         limit: rows of each list, 1 to 1000.
+        store: kind of store that run asks (see ``load``).
 
     Returns:
         ``totals``: ``visitors``, ``visits`` (one ends after 30 minutes without an event), ``views`` (page views)
@@ -102,12 +106,12 @@ def overview(run: Run, site: str, start_ms: int, end_ms: int, limit: int = DEFAU
         "late_ms": LATE_MS,
         "limit": limit,
     }
-    totals = run(load("clickhouse", "overview_totals"), params)[0]
+    totals = run(load(store, "overview_totals"), params)[0]
     value: dict[str, Any] = {"totals": {name: int(totals[name]) for name in TOTALS}}
     for part in LISTS:
         value[part] = [
             {"name": str(row["name"]), "visitors": int(row["visitors"]), "views": int(row["views"])}
-            for row in run(load("clickhouse", f"overview_{part}"), params)
+            for row in run(load(store, f"overview_{part}"), params)
         ]
     return value
 
