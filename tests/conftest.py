@@ -8,10 +8,13 @@ is let through.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.postgres import Cluster
 
 _LET_THROUGH = "this machine cannot"
 
@@ -38,3 +41,12 @@ def pytest_make_collect_report() -> Generator[None, Any, pytest.CollectReport]:
     report: pytest.CollectReport = yield
     _must_not_skip(report)
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL for all tests of a session that leave it running; each uses a database of its own."""
+    from tests.postgres import Cluster
+
+    with Cluster() as cluster:
+        yield cluster

@@ -21,6 +21,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -40,8 +42,8 @@ _SETTINGS = {
     "shared_buffers": "16MB",
     "max_connections": "30",
     "autovacuum_naptime": "10min",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
+    "wal_level": "replica",
+    "max_wal_senders": "1",  # enough for a COMMIT to wait for a standby, which is how a test stops it there
     "log_min_messages": "log",
 }
 
@@ -125,6 +127,33 @@ class Cluster:
                 await connection.close()
 
         return asyncio.run(ask())
+
+    @contextmanager
+    def holding(self, database: str, statement: str) -> Iterator[None]:
+        """A transaction that ran a statement and stays open meanwhile (LOCK TABLE …); rolled back at the end."""
+        loop = asyncio.new_event_loop()
+        connection = loop.run_until_complete(
+            asyncpg.connect(
+                host=self.host, port=self.port, user="postgres", database=database,
+                server_settings={"search_path": "trackflow"},
+            )
+        )  # fmt: skip
+        try:
+            loop.run_until_complete(connection.execute(f"BEGIN; {statement}"))
+            yield
+        finally:
+            connection.terminate()
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+
+    def backends(self, database: str, where: str) -> list[int]:
+        """Pids of the daemon's backends in a database for which a condition on ``pg_stat_activity`` holds."""
+        rows = self.sql(
+            "postgres",
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'trackflowd' AND datname = $1 AND " + where,
+            database,
+        )
+        return [row[0] for row in rows]
 
     def kill(self) -> None:
         """SIGKILL of the server and all its backends; returns when none is left."""

@@ -53,10 +53,14 @@ def settle(daemon: Daemon) -> None:
     daemon.await_status(lambda status: all(row["state"] == "ready" for row in status["processes"]))
 
 
+_SQL = "SELECT toString(event_id) AS id, path, title, props['h'] AS h FROM events WHERE site = "
+_POSTGRES = "SELECT event_id AS id, path, title, props->>'h' AS h FROM events WHERE site = "
+
+
 def judge(daemon: Daemon, sent: int, answered: Set[int]) -> Verdict:
     """Compare the store with what was sent (numbers from 0) and what of it was answered 2xx."""
-    sql = f"SELECT toString(event_id) AS id, path, title, props['h'] AS h FROM events WHERE site = '{SITE}'"
-    rows = daemon.rows(sql)
+    postgres = any(text.startswith("store.url=postgresql:") for text in daemon.sets)
+    rows = daemon.rows(f"{_POSTGRES if postgres else _SQL}'{SITE}'")
     numbers = {id_of(n): n for n in range(sent)}
     times = Counter(numbers.get(row["id"], -1) for row in rows)
     right = {n: content_of(n) for n in range(sent)}

@@ -114,6 +114,7 @@ def _settings(limits: QueryLimits) -> dict[str, str]:
     return {
         "application_name": "trackflowd query",
         "default_transaction_read_only": "on",
+        "standard_conforming_strings": "on",  # or a string would not end where pg_readonly sees it end
         "statement_timeout": str(max(int(limits.max_seconds * 1000), 1)),
         "client_connection_check_interval": "2s",
         # The server has no bound for a query, only for each of its sorts and hash tables: some eight at once.

@@ -26,11 +26,6 @@ HARMLESS = frozenset(
     | {"pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size", "pg_database_size"}
 )
 
-#: Words that are written as functions are, and are none.
-_GRAMMAR = frozenset(
-    {"all", "and", "any", "as", "exists", "filter", "in", "not", "on", "or", "over", "using", "values"}
-)
-
 _TOKEN = re.compile(
     r"""
       (?P<gap>     \s+ | --[^\n]* )
@@ -117,9 +112,9 @@ def check(sql: str, volatile: Collection[str], params: Params) -> tuple[str, lis
     for word, following in pairwise(words):
         if word.text == "u" and word.kind == "word" and following.text == "&":
             raise QueryError('U&"…" is not allowed: it spells names in another way', "write the letters themselves")
-        if following.text == "(" and word.kind in ("word", "quoted") and word.text not in _GRAMMAR:
-            if word.text in volatile and word.text not in HARMLESS:
-                raise QueryError(f"{word.text}() is not allowed: queries read this store and nothing else")
+        called = following.text == "(" and word.kind in ("word", "quoted")
+        if called and word.text in volatile and word.text not in HARMLESS:
+            raise QueryError(f"{word.text}() is not allowed: queries read this store and nothing else")
     return _bind(sql, words, params)
 
 

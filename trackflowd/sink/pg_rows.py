@@ -58,9 +58,13 @@ def stage(batch: Batch) -> Staged:
     codes: list[Sequence[int]] = []
     for kind, dimension in enumerate(DIMENSIONS):
         distinct, of_rows = _distinct([batch.columns[name] for name in dimension.fields])
+        try:
+            keys = list(map(key_of, distinct))
+        except UnicodeEncodeError as error:
+            raise StoreReject(f"table {dimension.table}: a text that is no UTF-8: {error.reason}") from error
         dimensions += [
-            (kind, n, key_of(values), [value if isinstance(value, str) else str(value) for value in values])
-            for n, values in enumerate(distinct)
+            (kind, n, key, [value if isinstance(value, str) else str(value) for value in values])
+            for n, (key, values) in enumerate(zip(keys, distinct, strict=True))
         ]
         codes.append(of_rows)
     own = [_WRITERS.get(field.name, _OF_KIND[field.kind])(batch.columns[field.name]) for field in OWN]
