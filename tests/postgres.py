@@ -96,6 +96,10 @@ class Cluster:
         command += ["-p", str(self.port), *(f"--{name}={value}" for name, value in _SETTINGS.items())]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._directory, **self._as)
+        self.await_answers()
+
+    def await_answers(self) -> None:
+        """Return once it takes connections (after a start, or a backend's death)."""
 
         def answers() -> bool:
             assert self._process is not None and self._process.poll() is None, self._log.read_text()

@@ -81,7 +81,7 @@ class TcpProxy:
         """Forget faults that are left; what hangs is reset, what is slow goes on as fast as it can."""
         with self._lock:
             self._faults.clear()
-            under_way, self._open = self._open, set()
+            under_way = list(self._open)
         for connection in under_way:
             connection.over = True
 

@@ -45,6 +45,8 @@ from trackflowd.option import Kind
         (option.STORE, "null:", "null:"),
         (option.STORE, "clickhouses://u:p@db.example:8443/web", "clickhouses://u:p@db.example:8443/web"),
         (option.STORE, "clickhouse://[::1]:8123/web", "clickhouse://[::1]:8123/web"),
+        (option.STORE, "postgresql://u:p@db.example/web", "postgresql://u:p@db.example/web"),
+        (option.STORE, "postgres://u@/web?host=/run/postgresql", "postgres://u@/web?host=/run/postgresql"),
     ],
 )
 def test_a_right_value_is_read(kind: Kind, raw: object, value: object) -> None:
@@ -84,6 +86,7 @@ def test_a_right_value_is_read(kind: Kind, raw: object, value: object) -> None:
         (option.STORE, "mysql://host", "chdb:"),
         (option.STORE, "clickhouse:", "chdb:"),
         (option.STORE, "clickhouse://host:99999", "chdb:"),
+        (option.STORE, "postgresql:///web", "chdb:"),
         (option.STORE, "chdb", "chdb:"),
         (option.STORE, "chdb://relative/path", "chdb:"),
     ],

@@ -20,6 +20,8 @@ from trackflowd.sink.base import MAX_ERROR_TEXT, Coded, SinkOptions, masked, ope
         ("chdb:///srv/a%20b", "chdb:///srv/a b"),
         ("clickhouse://h", "clickhouse://h:8123/trackflow"),
         ("clickhouses://u:p@h/d", "clickhouses://h:8443/d"),
+        ("postgresql://u:p@h/d", "postgresql://h:5432/d"),
+        ("postgres://u@/d?host=/run/postgresql", "postgresql:///run/postgresql:5432/d"),
         ("clickhouse://u:p%40x@[::1]:9/d", "clickhouse://::1:9/d"),
     ],
 )
@@ -38,6 +40,8 @@ def test_a_url_names_a_store_and_its_identity_holds_no_secret(url: str, identity
         "clickhouse://h/d/e",
         "clickhouse://h/d?a=b",
         "chdb://h",
+        "postgresql:///d",
+        "postgresql://h/d/e",
     ],
 )
 def test_what_is_no_store_is_refused_by_name(url: str, tmp_path: Path) -> None:
@@ -57,6 +61,7 @@ def test_the_refusal_of_a_url_does_not_show_its_password(tmp_path: Path) -> None
         ("clickhouse://u:secret@h:1/d", "clickhouse://u:***@h:1/d"),
         ("clickhouse://u@h", "clickhouse://u@h"),
         ("chdb:", "chdb:"),
+        ("postgresql://u:secret@/d?host=/run/pg", "postgresql://u:***@/d?host=/run/pg"),
         ("clickhouse://u:secret@[", "clickhouse:…"),
     ],
 )

@@ -149,3 +149,10 @@ def test_a_table_has_its_numbers_to_the_right(rows: Any, drawn: str) -> None:
 
 def test_a_value_nobody_thought_of_is_written_as_text() -> None:
     assert plain(range(2), "x") == "range(0, 2)"
+
+
+def test_an_idle_connection_the_server_ended_is_replaced_without_a_word(sink: PostgresSink, postgres: Cluster) -> None:
+    assert sink.query("SELECT 1 AS a", "csv", LIMITS) == b'"a"\n1\n'
+    sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'trackflowd query'"
+    assert postgres.sql("reader", sql)
+    assert sink.query("SELECT 1 AS a", "csv", LIMITS) == b'"a"\n1\n'

@@ -1,4 +1,4 @@
-"""stats: the overview against the same figures worked out in Python, over chDB."""
+"""stats: the overview against the same figures worked out in Python, over chDB and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.batches import PARTITION, columns
+from tests.postgres import Cluster
 from tests.rows import NOW
 from trackflowd import stats
 from trackflowd.errors import QueryError
-from trackflowd.sink.base import Batch, QueryLimits, SinkOptions
-from trackflowd.sink.clickhouse import ClickHouseSink
+from trackflowd.sink.base import Batch, QueryLimits, SinkOptions, open_sink
 
 HOUR = 3_600_000
 ROWS = 3000
@@ -45,9 +45,16 @@ def made_events() -> list[Event]:
 EVENTS = made_events()
 
 
+@pytest.fixture(scope="module", params=stats.STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stats.Run]:
-    sink = ClickHouseSink("chdb:", SinkOptions(tmp_path_factory.mktemp("data"), memory=2**30))
+def run(store: str, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator[stats.Run]:
+    url = "chdb:" if store == "clickhouse" else postgres.database("stats")
+    sink = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), memory=2**30))
     sink.open()
     sink.insert(Batch(1, 1, PARTITION, ROWS, {name: [event[name] for event in EVENTS] for name in EVENTS[0]}))
     yield lambda sql, params: stats.rows(sink.query(sql, "json", QueryLimits(), params))
@@ -101,17 +108,17 @@ def expected(site: str, start: int, end: int, limit: int) -> dict[str, Any]:
     ],
 )
 def test_the_overview_has_the_figures_of_the_events(
-    run: stats.Run, site: str, start: int, end: int, limit: int
+    run: stats.Run, store: str, site: str, start: int, end: int, limit: int
 ) -> None:
-    found = stats.overview(run, site, start, end, limit)
+    found = stats.overview(run, site, start, end, limit, store)
     assert found == expected(site, start, end, limit)
     assert list(found) == ["totals", *stats.LISTS]
 
 
-def test_a_statistic_is_answered_by_name(run: stats.Run) -> None:
+def test_a_statistic_is_answered_by_name(run: stats.Run, store: str) -> None:
     args = {"site": "one", "from": NOW - 24 * HOUR, "to": NOW}
-    assert stats.answer(run, "overview", args) == expected("one", NOW - 24 * HOUR, NOW, 10)
-    assert stats.answer(run, "overview", {**args, "site": None, "limit": 1})["pages"][1:] == []
+    assert stats.answer(run, "overview", args, store) == expected("one", NOW - 24 * HOUR, NOW, 10)
+    assert stats.answer(run, "overview", {**args, "site": None, "limit": 1}, store)["pages"][1:] == []
 
 
 @pytest.mark.parametrize(
@@ -133,11 +140,12 @@ def test_what_makes_no_sense_is_refused_before_the_store_is_asked(name: str, arg
         stats.answer(never, name, args)
 
 
-def test_every_part_has_its_sql_and_nothing_else_is_read() -> None:
-    there = {path.stem for path in (Path(stats.__file__).parent / "clickhouse").glob("*.sql")}
+@pytest.mark.parametrize("kind", stats.STORES)
+def test_every_part_has_its_sql_and_nothing_else_is_read(kind: str) -> None:
+    there = {path.stem for path in (Path(stats.__file__).parent / kind).glob("*.sql")}
     assert there == {"overview_totals", *(f"overview_{part}" for part in stats.LISTS)}
     for name in there:
-        assert "bot = ''" in stats.load("clickhouse", name)
+        assert "bot = ''" in stats.load(kind, name)
     for name in ("overview_nope", "../clickhouse/overview_pages"):
         with pytest.raises(QueryError, match="no statistic"):
-            stats.load("clickhouse", name)
+            stats.load(kind, name)

@@ -72,10 +72,7 @@ class Readers:
         link = None
         try:
             link = self._take(limits)
-            if not self._volatile:
-                self._volatile = frozenset(row[0] for row in link.run(lambda one: one.fetch(_VOLATILE), self._timeout))
-            statement, values = pg_readonly.check(sql, self._volatile, params or {})
-            names, rows = link.run(lambda one: _rows(one, statement, values, limits), limits.max_seconds)
+            names, rows = self._run(link, sql, limits, params or {})
         except QueryError:
             if link is not None:
                 self._give_back(limits, link)
@@ -90,7 +87,24 @@ class Readers:
             raise _too_large(limits)
         return answer
 
+    def _run(self, link: Link, sql: str, limits: QueryLimits, params: Params) -> tuple[list[str], list[list[Any]]]:
+        if not self._volatile:
+            self._volatile = frozenset(row[0] for row in link.run(lambda one: one.fetch(_VOLATILE), self._timeout))
+        statement, values = pg_readonly.check(sql, self._volatile, params)
+        return link.run(lambda one: _rows(one, statement, values, limits), limits.max_seconds)
+
     def _take(self, limits: QueryLimits) -> Link:
+        """A connection that works: one that was idle may have been ended meanwhile (the server was restarted)."""
+        while (link := self._take_idle(limits)) is not None:
+            try:
+                link.run(lambda one: one.execute(""), self._timeout)
+            except Exception:  # whatever it is, another will do
+                link.drop()
+            else:
+                return link
+        return Link(self._where, _settings(limits), self._timeout)
+
+    def _take_idle(self, limits: QueryLimits) -> Link | None:
         with self._lock:
             if not self._open:
                 raise QueryError("the store is not open yet")
@@ -98,7 +112,7 @@ class Readers:
                 if made_for == limits:
                     del self._idle[n]
                     return link
-        return Link(self._where, _settings(limits), self._timeout)
+        return None
 
     def _give_back(self, limits: QueryLimits, link: Link) -> None:
         with self._lock:

@@ -20,6 +20,9 @@ from trackflowd.errors import QueryError
 #: Runs SQL with the values of its ``{name:Type}`` parameters; gives the rows, by column name.
 Run = Callable[[str, Mapping[str, str | int]], Sequence[Mapping[str, Any]]]
 
+#: Kinds of store that have SQL of their own; "clickhouse" also stands for chDB.
+STORES = ("clickhouse", "postgresql")
+
 #: Numbers of the overview, in the order they are shown.
 TOTALS = ("visitors", "visits", "views", "events")
 
@@ -41,7 +44,7 @@ def load(store: str, name: str) -> str:
     """SQL of one part of a statistic.
 
     Args:
-        store: kind of store: "clickhouse" (also stands for chDB) or "postgresql".
+        store: one of ``STORES``.
         name: such as ``overview_pages``.
 
     Raises:
