@@ -60,9 +60,9 @@ def test_the_first_schema_has_the_fields_as_columns() -> None:
 
 def test_the_documented_columns_are_the_fields() -> None:
     page = (Path(__file__).parent.parent / "docs" / "schema.md").read_text()
-    documented = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", page, re.M)
-    assert documented == [(field.name, field.clickhouse, field.meaning) for field in FIELDS]
-    for migration in KNOWN:
+    documented = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", page, re.M)
+    assert documented == [(field.name, field.clickhouse, field.postgres, field.meaning) for field in FIELDS]
+    for migration in (*KNOWN, *migrations.load("postgresql")):
         assert f"`{migration.version:04d}_{migration.name}`" in page
 
 

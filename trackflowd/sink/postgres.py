@@ -185,6 +185,7 @@ class PostgresSink:
         return self._held
 
     def _connect(self) -> Link:
+        self._breathe()  # connecting has the timeout for itself
         try:
             link = Link(self._where, self._settings(), self._timeout)
         except SinkError:
@@ -196,6 +197,7 @@ class PostgresSink:
         except Exception as error:
             link.drop()
             raise pg_outcome.of_question(error) from error
+        self._breathe()
         return link
 
     def _settings(self) -> dict[str, str]:
@@ -275,6 +277,7 @@ class PostgresSink:
         except StoreAway as error:
             self._months_due = time.monotonic() + _MONTHS_AGAIN
             log.warning("store: partitions are not made or dropped now: %s", error)
+        self._breathe()
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
