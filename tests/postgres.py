@@ -32,6 +32,7 @@ import asyncpg
 import psutil
 
 from tests.process.harness import until
+from trackflowd.proc import die_with_parent
 
 _VERSIONS = {"18": "pginstall18", "16": "pginstall"}
 _NOBODY = 65534
@@ -95,11 +96,9 @@ class Cluster:
         command = [str(self._install / "bin" / "postgres"), "-D", str(self._data), "-k", self.host, "-h", "127.0.0.1"]
         command += ["-p", str(self.port), *(f"--{name}={value}" for name, value in _SETTINGS.items())]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._directory, **self._as)
-        self.await_answers()
-
-    def await_answers(self) -> None:
-        """Return once it takes connections (after a start, or a backend's death)."""
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self._directory, preexec_fn=die_with_parent, **self._as
+            )
 
         def answers() -> bool:
             assert self._process is not None and self._process.poll() is None, self._log.read_text()

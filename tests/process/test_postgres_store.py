@@ -6,6 +6,7 @@ for and that does not exist: by then the batch is durable, and its answer can st
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+import asyncpg
 import pytest
 
 from tests.postgres import Cluster
@@ -86,6 +88,14 @@ class Stage:
         status = self.daemon.await_status(lambda status: status["health"]["ready"])
         assert status["batches"]["open"] == 0
 
+    def _commits_wait_no_more(self) -> bool:
+        """False while a killed backend takes the others with it, this connection too."""
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self.cluster.sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names")
+            self.cluster.sql("postgres", "SELECT pg_reload_conf()")
+            return bool(self.cluster.sql("postgres", "SHOW synchronous_standby_names") == [("",)])
+        return False
+
     @contextmanager
     def waiting_commits(self) -> Iterator[None]:
         """COMMITs are done here, and wait for a standby that is not there before they are answered."""
@@ -94,9 +104,7 @@ class Stage:
         try:
             yield
         finally:
-            self.cluster.await_answers()
-            self.cluster.sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names")
-            self.cluster.sql("postgres", "SELECT pg_reload_conf()")
+            until(self._commits_wait_no_more)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +160,17 @@ def test_a_backend_killed_behind_its_commit_has_landed_the_batch_and_it_is_not_s
         os.kill(stage.backend("wait_event = 'SyncRep'"), signal.SIGKILL)
     stage.assert_kept()
     assert stage.doubted() == before + 1
+
+
+def test_commits_that_wait_for_a_standby_for_ever_are_found_to_be_done_and_pile_up_no_backends(stage: Stage) -> None:
+    before = stage.daemon.status()["totals"]["rows_stored"]
+    with stage.waiting_commits():
+        for n in (1, 2):
+            stage.send()
+            rows = before + n * FEW
+            stage.daemon.await_status(lambda status, rows=rows: status["totals"]["rows_stored"] == rows)  # type: ignore[misc]
+        assert len(stage.cluster.backends(DATABASE, "true")) <= 2
+    stage.assert_kept()
 
 
 @pytest.mark.parametrize("moment", ["within an insert", "behind a commit"])

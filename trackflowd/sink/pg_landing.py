@@ -28,7 +28,7 @@ from trackflowd.errors import StoreDoubt
 from trackflowd.sink.base import Batch
 from trackflowd.sink.pg_outcome import code_of
 from trackflowd.sink.pg_rows import Staged, signed
-from trackflowd.sink.pg_tables import DIMENSIONS, FACTS, IDS, STAGED, UPSERT
+from trackflowd.sink.pg_tables import DIMENSIONS, FACTS, IDS, STAGED, STAGING, UPSERT
 
 if TYPE_CHECKING:
     import asyncpg
@@ -102,6 +102,7 @@ class Landing:
             raise StoreDoubt("an earlier sending of the batch still runs in the store")
         if not await self._note(connection):
             return False
+        await self._step(connection.execute(STAGING))
         staged = self._staged.dimensions
         await self._step(connection.copy_records_to_table("staged", records=staged, columns=STAGED))
         await self._step(connection.execute(UPSERT))

@@ -193,7 +193,7 @@ class PostgresSink:
         except Exception as error:
             raise pg_outcome.of_question(error) from error
         try:
-            link.run(_prepare, self._timeout)
+            link.run(_wait_for_commits, self._timeout)
         except Exception as error:
             link.drop()
             raise pg_outcome.of_question(error) from error
@@ -202,11 +202,11 @@ class PostgresSink:
 
     def _settings(self) -> dict[str, str]:
         """A backend whose client is gone, or that waits for a lock for ever, has to end by itself."""
-        timeout = str(int(self._timeout * 1000))
+        timeout, later = (str(int(self._timeout * 1000 * times)) for times in (1, 2))  # we give up first
         return {
-            "statement_timeout": timeout,
+            "statement_timeout": later,
             "lock_timeout": timeout,
-            "idle_in_transaction_session_timeout": timeout,
+            "idle_in_transaction_session_timeout": later,
             "client_connection_check_interval": _CHECK_CLIENT,
             "tcp_user_timeout": timeout,
             "tcp_keepalives_idle": "10",
@@ -280,8 +280,7 @@ class PostgresSink:
         self._breathe()
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
-    await connection.execute(pg_tables.STAGING)
+async def _wait_for_commits(connection: asyncpg.Connection) -> None:
     if await connection.fetchval("SHOW synchronous_commit") == "off":
         # Set for the role or database: an answered COMMIT could be gone after a crash.
         await connection.execute("SET synchronous_commit = on")
