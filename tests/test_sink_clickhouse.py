@@ -16,7 +16,7 @@ import pytest
 
 from tests.batches import PARTITION, batch, repeated
 from tests.front_process import FrontProcess
-from tests.rows import SITE, event_id
+from tests.rows import SITE
 from trackflowd.errors import QueryError, StoreAway, StoreReject
 from trackflowd.event import FIELDS, Field
 from trackflowd.sink import outcome
@@ -77,60 +77,12 @@ def test_every_value_of_a_batch_can_be_asked_for_as_it_was_sent(sink: ClickHouse
         assert [row[field.name] for row in rows] == [as_json(field, value) for value in sent.columns[field.name]]
 
 
-def test_a_batch_is_counted_by_its_id_and_partition(sink: ClickHouseSink) -> None:
-    one, two = made(10), made(20)
-    sink.insert(one)
-    sink.insert(two)
-    assert sink.count(one.batch_id, PARTITION) == 10
-    assert sink.count(two.batch_id, PARTITION) == 20
-    assert sink.count(one.batch_id, PARTITION + 1) == 0
-    assert sink.count(2**128 - 1, PARTITION) == 0
-
-
 def test_a_batch_is_one_part(sink: ClickHouseSink) -> None:
     sent = repeated(made(700), 100)
     sink.insert(sent)
     sql = "SELECT uniqExact(_part) AS parts, count() AS rows FROM events WHERE _batch = toUInt128({b:String})"
     assert asked(sink, sql, b=str(sent.batch_id)) == [{"parts": 1, "rows": 70_000}]
     sink.delete(sent.batch_id, PARTITION)
-
-
-def test_deleting_a_batch_takes_its_rows_and_no_others(sink: ClickHouseSink) -> None:
-    stays, goes = made(10), made(10)
-    sink.insert(stays)
-    sink.insert(goes)
-    sink.delete(goes.batch_id, PARTITION)
-    assert (sink.count(goes.batch_id, PARTITION), sink.count(stays.batch_id, PARTITION)) == (0, 10)
-
-
-def test_a_batch_that_was_deleted_lands_again_as_a_fresh_attempt(sink: ClickHouseSink) -> None:
-    first = made(10)
-    sink.insert(first)
-    sink.delete(first.batch_id, PARTITION)
-    sink.insert(Batch(first.batch_id, 2, PARTITION, 10, first.columns))
-    assert sink.count(first.batch_id, PARTITION) == 10
-
-
-def test_present_finds_ids_of_their_own_site_only(sink: ClickHouseSink) -> None:
-    odd = "a'b\\c\tü"
-    sink.insert(made(1500, first=10_000, site="one"))
-    sink.insert(made(1, first=20_000, site=odd))
-    wanted = {("one", event_id(n)) for n in range(10_000, 11_500)} | {(odd, event_id(20_000))}
-    others = [("two", event_id(10_000)), (odd, event_id(10_000)), ("one", event_id(99_999))]
-    assert sink.present([*others, *wanted]) == wanted
-    assert sink.present([]) == set()
-
-
-@pytest.mark.parametrize(
-    ("form", "answer"),
-    [
-        ("csv", b'"n","s"\n1,"a"\n'),
-        ("json", b'{"n":1,"s":"a"}\n'),
-        ("table", "┌─n─┬─s─┐\n│ 1 │ a │\n└───┴───┘\n".encode()),
-    ],
-)
-def test_an_answer_comes_in_the_format_asked_for(sink: ClickHouseSink, form: Any, answer: bytes) -> None:
-    assert sink.query("SELECT 1 AS n, 'a' AS s; -- so", form, LIMITS) == answer
 
 
 def test_parameters_reach_the_query_and_nothing_else(sink: ClickHouseSink) -> None:
@@ -288,16 +240,6 @@ def test_a_sink_that_is_not_open_is_away(tmp_path: Path) -> None:
         sink.query("SELECT 1", "csv", LIMITS)
     with pytest.raises(StoreAway):
         sink.open()
-
-
-def test_what_is_stored_is_there_after_closing_and_opening(sink: ClickHouseSink) -> None:
-    sent = made(10)
-    sink.insert(sent)
-    sink.close()
-    with pytest.raises(QueryError, match="not open"):
-        sink.query("SELECT 1", "csv", LIMITS)
-    sink.open()
-    assert sink.count(sent.batch_id, PARTITION) == 10
 
 
 def test_the_codes_that_say_what_became_of_an_insert_are_the_engines_own(sink: ClickHouseSink) -> None:

@@ -1,10 +1,14 @@
-"""What every store does alike (``sink.base.Sink``): over chDB and PostgreSQL, in SQL that both understand."""
+"""What every store does alike (``sink.base.Sink``), in SQL that all understand.
+
+Over chDB, the face of a ClickHouse server, and PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -13,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.batches import PARTITION, batch
+from tests.front_process import FrontProcess
 from tests.postgres import Cluster
 from tests.rows import NOW, SITE, event_id
 from trackflowd.errors import QueryError, StoreAway, StoreReject
@@ -23,13 +28,18 @@ BATCH_IDS = count(2**100 + 2**64)
 LIMITS = QueryLimits(max_seconds=20)
 
 
-@pytest.fixture(scope="module", params=["chdb", "postgresql"])
+@pytest.fixture(scope="module", params=["chdb", "server", "postgresql"])
 def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator[Sink]:
-    url = "chdb:" if request.param == "chdb" else postgres.database("contract")
-    store = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), timeout_s=20, memory=2**30))
-    store.open()
-    yield store
-    store.close()
+    data = tmp_path_factory.mktemp("data")
+    with ExitStack() as held:
+        if request.param == "server":
+            url = held.enter_context(FrontProcess(data / "front")).url
+        else:
+            url = "chdb:" if request.param == "chdb" else postgres.database("contract")
+        store = open_sink(url, SinkOptions(data, timeout_s=20, memory=2**30))
+        store.open()
+        yield store
+        store.close()
 
 
 def made(rows: int, first: int = 0, site: str = SITE) -> Batch:

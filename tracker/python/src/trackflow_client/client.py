@@ -162,15 +162,8 @@ class Client:
             The event's id, or None if it was not queued.
         """
         event_id = str(uuid.uuid4()) if id is None else id
-        fields: dict[str, Any] = {
-            "url": url,
-            "referrer": referrer,
-            "title": title,
-            "user": user,
-            "lang": lang,
-            "tz": tz,
-        }
-        fields.update(screen=screen, viewport=viewport, engaged_ms=engaged_ms, scroll=scroll, ip=ip, agent=agent)
+        fields: dict[str, Any] = {"url": url, "referrer": referrer, "title": title, "user": user, "lang": lang}
+        fields.update(tz=tz, screen=screen, viewport=viewport, engaged_ms=engaged_ms, scroll=scroll, ip=ip, agent=agent)
         try:
             fields.update(props=None if props is None else dict(props), revenue=revenue_of(revenue))
             body = encode(self._site if site is None else site, name, event_id, fields)
