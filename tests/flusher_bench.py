@@ -17,7 +17,7 @@ import pytest
 from tests.rows import row
 from trackflowd import flusher as flusher_module
 from trackflowd.config import load
-from trackflowd.errors import RingFull, StoreReject
+from trackflowd.errors import EngineBroken, RingFull, StoreReject
 from trackflowd.flusher import Flusher
 from trackflowd.journal import Journal
 from trackflowd.quarantine import Quarantine
@@ -35,9 +35,14 @@ class Killed(BaseException):
 
 
 class MemoryStore:
-    """Keeps rows by batch; ``trouble`` is called before each insert is kept and after."""
+    """Keeps rows by batch; ``trouble`` is called before each insert is kept and after.
+
+    A batch in ``torn`` is there for who asks this process, and gone when the store is opened by the next (chDB with a
+    full disk).
+    """
 
     identity = "memory:"
+    vouches = False
 
     def __init__(self) -> None:
         self.batches: dict[int, list[bytes]] = {}
@@ -46,8 +51,12 @@ class MemoryStore:
         self.looked_up: list[tuple[str, bytes]] = []
         self.bad: set[bytes] = set()
         self.fault = ""
+        self.torn: set[int] = set()
 
-    def open(self) -> None: ...
+    def open(self) -> None:
+        for batch_id in self.torn:
+            self.batches.pop(batch_id, None)
+        self.torn.clear()
 
     def close(self) -> None: ...
 
@@ -61,6 +70,11 @@ class MemoryStore:
         self.batches[batch.batch_id] = list(batch.columns["event_id"])
         self.partitions[batch.batch_id] = batch.partition
         self.trouble("after")
+
+    def confirm(self) -> None:
+        self.trouble("confirm")
+        if self.torn:
+            raise EngineBroken("a write failed")
 
     def count(self, batch_id: int, partition: int) -> int:
         self.trouble("count")
@@ -140,7 +154,8 @@ class Bench:
 #: Every step at which the process can die between two of its effects.
 STEPS = (
     "window reserve", "window add", "journal cut before", "journal cut after", "window committed",
-    "insert before", "insert after", "count", "journal done before", "journal done after", "tail before", "tail after",
+    "insert before", "insert after", "count", "confirm",
+    "journal done before", "journal done after", "tail before", "tail after",
 )  # fmt: skip
 
 
@@ -195,7 +210,7 @@ def dying(
         wrap(Quarantine, "put_row", "row aside before", "row aside after")
 
         def both(when: str) -> None:
-            reached("count" if when == "count" else f"insert {when}")
+            reached(when if when in ("count", "confirm") else f"insert {when}")
             trouble(when)
 
         patch.setattr(bench.store, "trouble", both)

@@ -79,6 +79,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "blame",
             "openbatch",
             "sender",
+            "confirm",
             "lander",
             "replayer",
             "shelf",

@@ -49,8 +49,11 @@ class ModelStore:
     running: list[Batch] = field(default_factory=list)
     known: set[tuple[str, bytes]] = field(default_factory=set)
     identity: str = "model:"
+    vouches: bool = True
 
     def open(self) -> None: ...
+
+    def confirm(self) -> None: ...
 
     def close(self) -> None: ...
 

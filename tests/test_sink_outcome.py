@@ -42,6 +42,7 @@ def because(cause: Exception) -> OperationalError:
         (because(SSLError("decryption failed")), StoreDoubt),
         (DatabaseError("HTTP driver received HTTP status 500"), StoreDoubt),
         (DatabaseError("memory", code=241), StoreFailed),
+        (DatabaseError("not enough space", code=243), StoreDoubt),
         (DatabaseError("timeout", code=159), StoreFailed),
         (DatabaseError("same id", code=216), StoreFailed),
         (DatabaseError("body ended", code=33), StoreFailed),

@@ -20,6 +20,7 @@
     │   ├── StoreDoubt     the batch may or may not be there: ask before anything else
     │   │   └── StoreFailed the store itself said no, with an error that may pass or stay
     │   └── StoreReject    the store will never take this as it is
+    ├── EngineBroken       the embedded store failed to write and does not know it: only a fresh process can ask it
     ├── QueryError         the asker's: not allowed, wrong SQL, or over a limit
     ├── GeoError           a geo database that cannot be fetched, read or trusted
     └── ControlError       the control socket: nobody there, or a frame that makes no sense
@@ -127,6 +128,10 @@ class StoreFailed(StoreDoubt):
 
 class StoreReject(SinkError):
     code = "store_reject"
+
+
+class EngineBroken(TrackflowError):
+    code = "engine_broken"
 
 
 class QueryError(TrackflowError):

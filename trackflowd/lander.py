@@ -2,7 +2,7 @@
 
 ::
 
-    cut ──▶ open ──────────────sender──▶ held ──▶ done
+    cut ──▶ open ──────────────sender──▶ held ──▶ confirmed ──▶ done
              │  ▲                  │
     ring at  │  │ store is back    ├──▶ refused ──▶ in halves ──▶ one row alone ──▶ quarantined
     its mark ▼  │                  └──▶ some rows known there ──▶ a batch without them
@@ -24,6 +24,7 @@ from typing import Any
 from trackflowd import blame
 from trackflowd.batch import ColumnMap, Columns, narrowed, new_batch_id
 from trackflowd.blame import Blame
+from trackflowd.confirm import Confirmer
 from trackflowd.cuts import Cut
 from trackflowd.errors import DataDirError, SegmentDamaged, SinkError, SpoolFull, StoreDoubt
 from trackflowd.journal import Journal
@@ -32,7 +33,7 @@ from trackflowd.ring.layout import Record
 from trackflowd.sender import Sender
 from trackflowd.settle import Backoff, Case, Identity, Settler, Verdict
 from trackflowd.shared import Slot
-from trackflowd.sink.base import Batch, Sink
+from trackflowd.sink.base import Sink
 from trackflowd.sources import Sources, identities
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Lander:
         self._report = report
         self._ensure = ensure
         self._settler = Settler(sink, sender.breathe)
+        self._confirmer = Confirmer(sink, sender, self._settled, self._in_trouble)
         self._open: list[Open] = []
         self._sending: Open | None = None
         self._trouble = Trouble()
@@ -117,7 +119,7 @@ class Lander:
         Raises:
             DataDirError: it is being sent right now.
         """
-        one = next((one for one in self._open if one.cut.batch_id == batch_id), None)
+        one = next((one for one in self._open if one.cut.batch_id == batch_id and not one.held), None)
         if one is None or one is self._sending:
             raise DataDirError(f"batch {batch_id:032x} is being sent right now", "try again")
         self._open.remove(one)
@@ -144,10 +146,13 @@ class Lander:
         if not self.opened:
             self._sender.submit(self._sink.open, self._was_opened)
             return
+        if self._confirmer.step(at_rest=False):
+            return
         for one in list(self._open):
             if self._sendable(one, now) and (case := self._prepare(one)):
                 self._send(one, case, now)
                 return
+        self._confirmer.step(at_rest=True)
 
     def _send(self, one: Open, case: Case, now: float) -> None:
         self._sending = one
@@ -162,12 +167,11 @@ class Lander:
             self._in_trouble(error)
             return
         self.opened = True
-        self._trouble = Trouble()
-        self._say()
+        self._in_trouble(None)
 
     def _sendable(self, one: Open, now: float) -> bool:
         """Whether its turn may be now. One that asks waits until all that was cut before it is settled."""
-        return one.due <= now and (not one.cut.ask or one is self._open[0])
+        return one.due <= now and not one.held and (not one.cut.ask or one is self._open[0])
 
     def _prepare(self, one: Open) -> Case | None:
         """Have everything in memory that a sending takes; None when it cannot be sent now."""
@@ -181,15 +185,7 @@ class Lander:
         rows = self._rows_of(one)
         if rows is None:
             return None
-        columns = one.columns or self._columns.build(rows, one.cut.batch_id)
-        batch = Batch(one.cut.batch_id, one.cut.attempt, one.cut.partition, one.cut.rows, columns)
-        one.columns = None
-        ask = identities(rows) if one.cut.ask else ()
-        if one.case is None:
-            one.case = Case(batch, one.doubt, ask)
-        else:
-            one.case.batch, one.case.ask = batch, ask
-        return one.case
+        return one.case_of(one.columns or self._columns.build(rows, one.cut.batch_id), rows)
 
     def _answered(self, one: Open, case: Case, verdict: Verdict | None, error: Exception | None) -> None:
         self._sending = None
@@ -212,10 +208,13 @@ class Lander:
             self._refused(one, case)
         self._say()
 
-    def _in_trouble(self, error: Exception) -> None:
-        if not isinstance(error, SinkError):
+    def _in_trouble(self, error: Exception | None) -> None:
+        if error is None:
+            self._trouble = Trouble()
+        elif isinstance(error, SinkError):
+            self._trouble.note(error)
+        else:
             raise error
-        self._trouble.note(error)
         self._say()
 
     def _say(self) -> None:
@@ -234,18 +233,21 @@ class Lander:
             one.due = 0.0
 
     def _held(self, one: Open, case: Case) -> None:
-        self._slot.add("rows_stored", one.cut.rows)
-        self._slot.add("batches_confirmed", 1)
         self._slot.add("batches_retried", max(case.sendings - 1, 0))
         self._slot.add("batches_doubted", 1 if case.doubts or one.doubt else 0)
         self.last = {"rows": one.cut.rows, "ms": round((time.monotonic() - one.began) * 1000, 1), "at_ms": one.cut.at}
-        self._open.remove(one)
-        self._close(one.cut, self._journal.done)
         self.landed += 1
         self._refusals.reset()
         for other in self._open:
             if other.since is not None:
                 other.due = 0.0  # the table takes rows: those it refused are worth another try
+        self._confirmer.add(one)
+
+    def _settled(self, one: Open) -> None:
+        self._slot.add("rows_stored", one.cut.rows)
+        self._slot.add("batches_confirmed", 1)
+        self._open.remove(one)
+        self._close(one.cut, self._journal.done)
 
     def _close(self, cut: Cut, how: Callable[[int], None]) -> None:
         self._ensure(lambda: how(cut.batch_id))
@@ -329,7 +331,7 @@ class Lander:
         """Move what is open out of the rings into the spool, oldest first; whether nothing open is in the rings now."""
         if time.monotonic() < self._spool_due:
             return False
-        for one in [one for one in self._open if not one.cut.segment]:
+        for one in [one for one in self._open if not one.cut.segment and not one.held]:
             rows = self._rows_of(one)
             if rows is None:
                 return False
@@ -377,8 +379,7 @@ class Lander:
             self._in_trouble(error or StoreDoubt("no answer"))
             return
         if held == one.cut.rows:
-            self._open.remove(one)
-            self._close(one.cut, self._journal.done)
+            self._confirmer.add(one)
             return
         log.error("batch %032x: the store has %d of its %d rows and the others are not all there unharmed",
                   one.cut.batch_id, held, one.cut.rows)  # fmt: skip

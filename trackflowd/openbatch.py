@@ -11,6 +11,8 @@ from trackflowd.cuts import Cut
 from trackflowd.errors import StoreDoubt, StoreReject
 from trackflowd.ring.layout import Record
 from trackflowd.settle import Backoff, Case
+from trackflowd.sink.base import Batch
+from trackflowd.sources import identities
 from trackflowd.spool import Room
 
 
@@ -31,6 +33,7 @@ class Open:
         case: what is known of its way to the store; None before its first turn.
         began: when it was first sent (monotonic, s).
         asking: its rows are not all there, and the store is being asked whether it has them.
+        held: the store says that it has them; that is to be confirmed.
     """
 
     cut: Cut
@@ -44,6 +47,18 @@ class Open:
     case: Case | None = None
     began: float = 0.0
     asking: bool = False
+    held: bool = False
+
+    def case_of(self, columns: ColumnMap, rows: Sequence[Record]) -> Case:
+        """Its case, with everything in memory that a sending takes."""
+        batch = Batch(self.cut.batch_id, self.cut.attempt, self.cut.partition, self.cut.rows, columns)
+        self.columns = None
+        ask = identities(rows) if self.cut.ask else ()
+        if self.case is None:
+            self.case = Case(batch, self.doubt, ask)
+        else:
+            self.case.batch, self.case.ask = batch, ask
+        return self.case
 
     def let_go(self) -> None:
         """Keep its rows on disk only."""

@@ -203,6 +203,20 @@ def _fill(stage: Stage) -> None:
         stage.disk.free()
 
 
+def _fill_within(stage: Stage) -> None:
+    """Full and not full again within milliseconds: writes fail in the middle of what they belong to."""
+    assert stage.disk is not None
+    until = time.monotonic() + stage.lasts
+    try:
+        while time.monotonic() < until:
+            stage.pause(stage.draws.uniform(0, 0.05))
+            if stage.disk.close_off():
+                stage.pause(stage.draws.uniform(0, 0.02))
+            stage.disk.open_up()
+    finally:
+        stage.disk.open_up()
+
+
 def _fill_at_start(stage: Stage) -> None:
     """A start may be refused then, by code 1 and in words; nothing that was answered may be lost for it."""
     assert stage.disk is not None
@@ -307,6 +321,7 @@ KINDS: Mapping[str, Kind] = {
     "change-workers": Kind("SIGTERM, then a start with another number of workers", (1, 3), _change_workers, _nothing),
     "kill-in-drain": Kind("SIGTERM, and kill -9 before it is done", (0, 1), _kill_in_drain, _nothing),
     "disk-full": Kind("no space left on the data directory's disk", (1, 4), _fill, _disk),
+    "disk-full-within": Kind("the same for milliseconds, again and again", (1, 3), _fill_within, _disk),
     "disk-full-at-start": Kind("kill -9, and a start without space", (2, 4), _fill_at_start, _disk),
     "store-error": Kind("the store answers 500", (1, 5), _spoil("error"), _proxy),
     "store-hang": Kind("the store takes connections and never answers", (1, 8), _spoil("hang"), _proxy),

@@ -5,17 +5,24 @@ The data directory is a tmpfs of this process's mount namespace (``bench.faults.
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.faults.disk import Disk, NoDisk
 from tests.front_process import FrontProcess
 from tests.process.harness import Daemon, until
+from tests.process.judge import flush, settle
 from tests.process.sender import SITE, event_of, id_of
 
 #: Exit code where this machine does not let us mount.
 CANNOT = 77
+#: Events sent at most until enough writes have failed.
+_MOST = 20_000
+_SAID = "the embedded store failed to write"
 _SIZE = 256 * 2**20
 _SETS = ("daemon.workers=1", "dedup.max_ids=10000", "spool.keep_free=0", "batch.max_age=0.05")
 
@@ -101,6 +108,74 @@ def ring(directory: Path, disk: Disk) -> None:
     assert "Traceback" not in daemon.log()
 
 
+def within(directory: Path, disk: Disk) -> None:
+    """Filled up while the embedded store writes, again and again: what that only thinks it has is found out."""
+    daemon = Daemon(directory, *_SETS, "batch.max_age=0.01", module="tests.daemon")
+    with daemon:
+        answered = _while_others_fill(daemon, directory, disk, lambda: daemon.log().count(_SAID) >= 3)
+        settle(daemon)
+        daemon.stop()
+        daemon.start()
+        assert_stored_once(daemon, answered)
+        assert daemon.stop() == 0
+    assert daemon.log().count(_SAID) >= 3, "no write failed: nothing was tried"
+    assert "Traceback" not in daemon.log()
+
+
+def believed(directory: Path, disk: Disk) -> None:
+    """The negative control: a build that believes the embedded store loses what was answered."""
+
+    def torn() -> bool:
+        parts = directory.glob("data/store/store/*/*/2*_*_*_0/checksums.txt")
+        return any(not path.stat().st_size for path in parts)
+
+    daemon = Daemon(directory, *_SETS, "batch.max_age=0.01", module="tests.broken.no_confirm")
+    answered: set[int] = set()
+    lost: set[str] = set()
+    with daemon:
+        for turn in range(5):  # a merge reads what is in memory, and so may save a part
+            answered |= _while_others_fill(daemon, directory, disk, torn, turn * _MOST)
+            flush(daemon)
+            daemon.stop(signal.SIGKILL)
+            daemon.start()
+            settle(daemon)
+            stored = {row["id"] for row in daemon.rows("SELECT DISTINCT toString(event_id) AS id FROM events")}
+            if lost := {id_of(n) for n in answered} - stored:
+                break
+    assert lost, "the engine looks at its writes now, or none failed: is this still needed?"
+
+
+def _while_others_fill(
+    daemon: Daemon, directory: Path, disk: Disk, enough: Callable[[], bool], start: int = 0
+) -> set[int]:
+    """Events sent while the disk is full within every second insert or so; the numbers of those answered."""
+    over = threading.Event()
+
+    def others() -> None:
+        chance = random.Random(1)
+        while not over.is_set():
+            under_way = next(directory.glob("data/store/store/*/*/tmp_insert_*"), None)
+            if under_way is None or chance.random() < 0.5 or not disk.close_off():
+                continue
+            while under_way.exists() and not over.is_set():
+                pass
+            disk.open_up()
+
+    daemon.flush()
+    thread = threading.Thread(target=others)
+    thread.start()
+    answered: set[int] = set()
+    try:
+        for first in range(start, start + _MOST, 10):
+            answered |= send(daemon, first, 10)
+            if enough():
+                break
+    finally:
+        over.set()
+        thread.join()
+    return answered
+
+
 if __name__ == "__main__":
     path = Path(sys.argv[2])
     (path / "data").mkdir()
@@ -109,4 +184,5 @@ if __name__ == "__main__":
     except NoDisk as error:
         print(error)
         sys.exit(CANNOT)
-    {"killed": killed, "spool": spool, "ring": ring}[sys.argv[1]](path, mounted)
+    stories = {"killed": killed, "spool": spool, "ring": ring, "within": within, "believed": believed}
+    stories[sys.argv[1]](path, mounted)

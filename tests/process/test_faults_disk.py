@@ -46,7 +46,7 @@ def test_a_disk_filled_by_others_stops_no_answer_while_the_rings_have_room_and_a
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "data"
-    disk = ext4(data, tmp_path / "image", 64 * 2**20)
+    disk = ext4(data, tmp_path / "image", 192 * 2**20)
     with Daemon(tmp_path, "store.url=chdb:", "dedup.max_ids=20000", "batch.max_age=0.05", before=disk) as daemon:
         sent = Sent(daemon)
         assert sent.post()

@@ -15,8 +15,16 @@ from tests.process.harness import ROOT
 PATIENCE = 240
 
 
-@pytest.mark.parametrize("story", ["killed", "spool", "ring"])
+@pytest.mark.parametrize("story", ["killed", "spool", "ring", "within"])
 def test_a_full_disk_loses_nothing_and_is_got_over_without_help(tmp_path: Path, story: str) -> None:
+    tell(story, tmp_path)
+
+
+def test_a_build_that_believes_the_embedded_store_is_found_out(tmp_path: Path) -> None:
+    tell("believed", tmp_path)
+
+
+def tell(story: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.process.full_disk", story, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode == CANNOT:

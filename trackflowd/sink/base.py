@@ -153,6 +153,18 @@ class Sink(Protocol):
             StoreReject: this store does not take these rows as they are; nothing was kept.
         """
 
+    @property
+    def vouches(self) -> bool:
+        """The answer of ``insert`` is proof. False: only that of ``confirm`` is."""
+
+    def confirm(self) -> None:
+        """Prove that all that was answered well so far is where the next start finds it.
+
+        Raises:
+            StoreAway: cannot be asked now.
+            EngineBroken: it may not be; this process can not find out, one that opens the store afresh does.
+        """
+
     def count(self, batch_id: int, partition: int) -> int:
         """Rows of the batch that are there.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trackflowd.errors import QueryError, SinkError, StoreAway, StoreReject
+from trackflowd.errors import EngineBroken, QueryError, SinkError, StoreAway, StoreReject
 from trackflowd.event import FIELDS
 from trackflowd.sink import migrations, native_block, outcome, readonly
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits, SinkOptions
@@ -91,6 +91,21 @@ class ClickHouseSink:
         except Exception as error:
             self._renew()
             raise outcome.of_insert(error) from error
+
+    @property
+    def vouches(self) -> bool:
+        """See ``base.Sink``. A full disk under a server is its operator's to see; see ``engine.KEEP_FREE``."""
+        return not self._engine.embedded
+
+    def confirm(self) -> None:
+        """See ``base.Sink``."""
+        with self._asking() as asker:
+            failed = self._engine.failed_writes(asker)
+        if failed:
+            raise EngineBroken(
+                f"the embedded store failed to write {failed} times and does not know which of its parts are whole",
+                "starting it afresh, which finds out; make room on its disk if that is full, or see dmesg",
+            )
 
     def count(self, batch_id: int, partition: int) -> int:
         """See ``base.Sink``."""
@@ -206,8 +221,8 @@ class ClickHouseSink:
             migrations.apply(
                 migrations.load("clickhouse"),
                 lambda: [int(line) for line in asker.raw_query("SELECT version FROM trackflow_schema").split()],
-                lambda statement: _run(asker, statement),
-                lambda done: _run(
+                lambda statement: self._change(asker, statement),
+                lambda done: self._change(
                     asker, f"INSERT INTO trackflow_schema (version, name) VALUES ({done.version}, {_text(done.name)})"
                 ),
             )
@@ -225,7 +240,12 @@ class ClickHouseSink:
                 ttl = f"MODIFY TTL toDateTime(received) + toIntervalDay({self._retention_days})"
             else:
                 ttl = "REMOVE TTL"
-            asker.command(f"ALTER TABLE events {ttl}", settings={"mutations_sync": 0})
+            self._change(asker, f"ALTER TABLE events {ttl}", {"mutations_sync": 0})
+
+    def _change(self, asker: Client, statement: str, settings: dict[str, Any] | None = None) -> None:
+        """A statement that rewrites a table's description: one cut short by a full disk would end the table."""
+        self._engine.check_room()
+        asker.command(statement, settings=settings)
 
 
 class Readers:
@@ -333,10 +353,6 @@ def _present(asker: Client, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, 
     )
     rows = (line.split("\t") for line in raw.decode().splitlines())
     return {(bytes.fromhex(site).decode(), bytes.fromhex(event_id)) for site, event_id in rows}
-
-
-def _run(client: Client, statement: str) -> None:
-    client.command(statement)
 
 
 def _of_batch(batch_id: int, partition: int) -> str:

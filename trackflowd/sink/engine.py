@@ -9,6 +9,14 @@ deduplication token means another thing at every try and half a batch can be kep
 - ``async_insert=0``: otherwise (the default of recent servers) the server gathers rows of several inserts.
 - ``max_insert_threads=1`` and block sizes far above any batch: nothing splits or joins blocks.
 - ``wait_end_of_query=1``: an error after the first bytes of the answer becomes a status, not a text in a 200.
+- ``min_free_disk_bytes_to_perform_insert``: on a full disk an insert is refused before it begins (24.10 and later).
+
+Embedded, a good answer is not believed at once. chDB 26.9 takes no notice of a write that fails (ENOSPC seen in
+strace, the part renamed into place, the insert answered well): the part is whole in memory and broken on disk, gone
+with the next start. The same of a merge, whose sources are deleted 8 minutes later. But it counts failed writes. So
+the counter is looked at after inserts, before any of them is taken as stored, and once a minute because of merges;
+when it has moved, the process ends, and the next one finds on disk what is there: broken parts set aside, the sources
+of a broken merge taken up again, and each batch not yet confirmed asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +30,7 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3 import PoolManager, Timeout
 
-from trackflowd.errors import ConfigError, StoreDoubt
+from trackflowd.errors import ConfigError, StoreAway, StoreDoubt, StoreReject
 from trackflowd.event import FIELDS
 from trackflowd.sink.base import Batch, QueryLimits, SinkOptions, embedded_path, shorten
 
@@ -51,6 +59,16 @@ INSERT_SETTINGS: Mapping[str, int] = {
 #: were made from stay on disk for 8 minutes (old_parts_lifetime), longer than the kernel waits with writing.
 DURABLE = ("fsync_after_insert", "fsync_part_directory")
 
+#: Bytes that an insert leaves free on the store's disk: for the journal, the state and the store's own merges.
+KEEP_FREE = 64 * 2**20
+_FREE = "min_free_disk_bytes_to_perform_insert"
+
+#: The engine's counter of write() and pwrite() that failed, in this process, since it began.
+_FAILED_WRITES = "WriteBufferFromFileDescriptorWriteFailed"
+
+#: A start must not stop at broken parts, however many: what was in them is sent again, or in a merge's sources.
+_LENIENT = {"max_suspicious_broken_parts": 2**31, "max_suspicious_broken_parts_bytes": 2**50}
+
 _COLUMNS = [field.name for field in FIELDS]
 
 
@@ -70,6 +88,12 @@ class Engine(Protocol):
 
     def reader(self, limits: QueryLimits) -> Client:
         """A connection on which nothing but bounded reading is possible."""
+
+    def check_room(self) -> None:
+        """Whether a table may be changed. Raises StoreAway: its disk is full."""
+
+    def failed_writes(self, asker: Client) -> int:
+        """Writes to files that failed since this process began, as far as the engine tells."""
 
     def prepare(self, writer: Client) -> None:
         """Settings of the table that follow options; called when the schema is up to date."""
@@ -113,6 +137,16 @@ def _deduplication(client: Client, on: bool) -> dict[str, Any]:
     if "deduplicate_insert" in client.server_settings:
         settings["deduplicate_insert"] = "enable" if on else "disable"
     return settings
+
+
+def _keep_free(client: Client, block: bytes) -> dict[str, Any]:
+    """Of an insert: what it leaves free on the disk, where the engine knows how."""
+    return {_FREE: KEEP_FREE + len(block)} if _FREE in client.server_settings else {}
+
+
+def _number(client: Client, sql: str) -> int:
+    answer: Any = client.command(sql)
+    return int(answer)
 
 
 def _library() -> Any:
@@ -174,6 +208,12 @@ class Server:
         client.database = self.database
         return client
 
+    def check_room(self) -> None:
+        pass  # its disk is not here
+
+    def failed_writes(self, asker: Client) -> int:
+        return 0  # it may have other users, whose failures are not ours
+
     def prepare(self, writer: Client) -> None:
         pass  # when a server has its rows on disk is its operator's choice
 
@@ -181,6 +221,7 @@ class Server:
         settings = {
             **INSERT_SETTINGS,
             **_deduplication(writer, on=True),
+            **_keep_free(writer, block),
             "insert_deduplication_token": batch.token,
             "deduplicate_blocks_in_dependent_materialized_views": 1,
             "query_id": batch.token,
@@ -254,6 +295,8 @@ class Embedded:
         self._durable = options.durable
 
     def writer(self) -> Client:
+        if not self._path.exists():
+            self.check_room()
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._connect({"async_insert": 0})
 
@@ -265,20 +308,37 @@ class Embedded:
         threads = max(1, (os.cpu_count() or 1) // 2)
         return self._connect({"max_threads": threads, **_query_settings(limits)})
 
+    def check_room(self) -> None:
+        there = next(path for path in (self._path, *self._path.parents) if path.exists())
+        space = os.statvfs(there)
+        if (free := space.f_bavail * space.f_frsize) < KEEP_FREE:
+            raise StoreAway(f"{free} bytes free on the disk of {self._path}, {KEEP_FREE} are needed", "make room")
+
+    def failed_writes(self, asker: Client) -> int:
+        return _number(asker, f"SELECT sum(value) FROM system.events WHERE event = '{_FAILED_WRITES}'")
+
     def prepare(self, writer: Client) -> None:
-        made = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
-        if all(f"{name} = 1" in str(writer.command(made)) for name in DURABLE) == self._durable:
-            return
-        if self._durable:
-            writer.command("ALTER TABLE events MODIFY SETTING " + ", ".join(f"{name} = 1" for name in DURABLE))
-        else:
-            writer.command("ALTER TABLE events RESET SETTING " + ", ".join(DURABLE))
+        known = f"SELECT count() FROM system.events WHERE event = '{_FAILED_WRITES}'"
+        if not _number(writer, f"{known} SETTINGS system_events_show_zero_values = 1"):
+            raise StoreReject("this chDB does not count the writes that fail", "install the version in setup.cfg")
+        made = str(
+            writer.command(
+                "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
+            )
+        )
+        wanted = _LENIENT | dict.fromkeys(DURABLE, 1) if self._durable else _LENIENT
+        missing = [f"{name} = {value}" for name, value in wanted.items() if f"{name} = {value}" not in made]
+        surplus = [name for name in DURABLE if name in made and name not in wanted]
+        for verb, settings in (("MODIFY", missing), ("RESET", surplus)):
+            if settings:
+                self.check_room()
+                writer.command(f"ALTER TABLE events {verb} SETTING {', '.join(settings)}")
 
     def insert(self, writer: Client, batch: Batch, block: bytes) -> None:
         # No token: the engine dies with this process, so no late twin of a sending exists; the check after a doubt
         # needs none. Without a token the engine would compare contents, and a batch sent again after its half
         # was deleted would be taken for a repeat and dropped.
-        settings = {**INSERT_SETTINGS, **_deduplication(writer, on=False)}
+        settings = {**INSERT_SETTINGS, **_deduplication(writer, on=False), **_keep_free(writer, block)}
         clause = ", ".join(f"{name}='{value}'" for name, value in settings.items())
         file = os.memfd_create("trackflow-batch", os.MFD_CLOEXEC)  # rows never touch a disk outside of the store
         try:

@@ -19,6 +19,7 @@ class NullSink:
     """See the module's text. Rows counted before a restart of the process are unknown after it."""
 
     identity = "null:"
+    vouches = True
 
     def __init__(self) -> None:
         self.rows = 0
@@ -33,6 +34,9 @@ class NullSink:
         self._rows_of[batch.batch_id] = batch.rows
         if len(self._rows_of) > REMEMBERED:
             del self._rows_of[next(iter(self._rows_of))]
+
+    def confirm(self) -> None:
+        """Nothing to add."""
 
     def count(self, batch_id: int, partition: int) -> int:
         """Rows of a batch that this process confirmed."""

@@ -64,6 +64,9 @@ AWAY = frozenset(
     }
 )
 
+#: Doubts that say nothing against the rows, however often: no room on the store's disk.
+_PASSING = frozenset({243})
+
 #: What an asker did that an engine's code stands for.
 _LIMITS = {
     158: "reads more rows than allowed",
@@ -92,7 +95,7 @@ def of_insert(error: Exception) -> SinkError:
         return StoreReject(text)
     if code in AWAY or (code is None and not _sent(error)):
         return StoreAway(text)
-    return StoreDoubt(text) if code is None else StoreFailed(text)
+    return StoreDoubt(text) if code is None or code in _PASSING else StoreFailed(text)
 
 
 def of_question(error: Exception) -> StoreAway:

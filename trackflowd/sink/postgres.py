@@ -74,6 +74,8 @@ class PostgresSink:
         ConfigError: the url makes no sense.
     """
 
+    vouches = True
+
     def __init__(self, url: str, options: SinkOptions) -> None:
         self._where = address(url)
         self._timeout = options.timeout_s
@@ -118,6 +120,9 @@ class PostgresSink:
         finally:
             if not landing.over:
                 self._drop()
+
+    def confirm(self) -> None:
+        """See ``base.Sink``. A commit that was answered needs no more."""
 
     def count(self, batch_id: int, partition: int) -> int:
         """See ``base.Sink``. Facts, not the row in ``batches``: somebody may have deleted some."""
