@@ -8,6 +8,8 @@
         cluster.kill()                    # SIGKILL of all its processes
         cluster.start()
 
+``python -m tests.postgres DIRECTORY PORT`` serves one until it is killed, the same one again the next time.
+
 PostgreSQL does not run as root: started by root, its processes belong to ``nobody``.
 """
 
@@ -20,6 +22,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,14 +64,22 @@ class Cluster:
     Args:
         directory: where its own temporary directory is made (a short path: it holds a unix socket).
         version: "18" or "16".
+        home: a directory of its own instead, kept, with the cluster that is in it if there is one.
+        port: on 127.0.0.1; 0: a free one.
 
     Attributes:
         host: directory of its unix socket.
-        port: on 127.0.0.1.
+        port: as above.
     """
 
-    def __init__(self, directory: Path | None = None, version: str = os.environ.get("TRACKFLOW_TEST_PG", "18")) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="tfpg", dir=directory))
+    def __init__(
+        self,
+        directory: Path | None = None,
+        version: str = os.environ.get("TRACKFLOW_TEST_PG", "18"),
+        home: Path | None = None,
+        port: int = 0,
+    ) -> None:
+        self._directory = home or Path(tempfile.mkdtemp(prefix="tfpg", dir=directory))
         self._as: dict[str, Any] = {}
         self._install = _installed(version)
         if os.geteuid() == 0:
@@ -76,19 +87,20 @@ class Cluster:
             os.chown(self._directory, _NOBODY, _NOBODY)
             if not self._may_run():
                 copy = self._directory / "install"
-                shutil.copytree(self._install.parent, copy, symlinks=True)
+                shutil.copytree(self._install.parent, copy, symlinks=True, dirs_exist_ok=True)
                 libraries = self._install.parent.parent / f"{self._install.parent.name}.libs"
                 if libraries.exists():
-                    shutil.copytree(libraries, self._directory / libraries.name)
+                    shutil.copytree(libraries, self._directory / libraries.name, dirs_exist_ok=True)
                 self._install = copy / self._install.name
         self._data = self._directory / "data"
         self._log = self._directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with socket.create_server(("127.0.0.1", port)) as free:
             self.port = free.getsockname()[1]
         self.host = str(self._directory)
-        initdb = ["initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=utf8"]
-        self._run([*initdb, "--locale=C.UTF-8", "--no-sync"])
+        if not self._data.exists():
+            initdb = ["initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=utf8"]
+            self._run([*initdb, "--locale=C.UTF-8", "--no-sync"])
         self.start()
 
     def start(self) -> None:
@@ -158,6 +170,11 @@ class Cluster:
         )
         return [row[0] for row in rows]
 
+    def wait(self) -> int:
+        """Until its server ends; the code."""
+        assert self._process is not None
+        return self._process.wait()
+
     def kill(self) -> None:
         """SIGKILL of the server and all its backends; returns when none is left."""
         assert self._process is not None
@@ -200,3 +217,12 @@ class Cluster:
             [program, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", check=False, **self._as
         )
         assert done.returncode == 0, done.stdout.decode()
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1]).absolute()
+    place.mkdir(exist_ok=True)
+    for above in (place, *place.parents[:-1]):  # whom the server runs as must get there
+        if not above.stat().st_mode & 1 and above.stat().st_uid == os.geteuid():
+            above.chmod(above.stat().st_mode | 0o011)
+    sys.exit(Cluster(home=place, port=int(sys.argv[2])).wait())

@@ -55,6 +55,17 @@ def test_a_short_run_against_a_server_keeps_the_promise(short_path: Path) -> Non
     assert (short_path / "kept" / "data" / "journal").is_dir() and (short_path / "kept" / "acks.txt").exists()
 
 
+def test_a_short_run_against_postgresql_keeps_the_promise(short_path: Path) -> None:
+    code, said, text = run(
+        "--seconds", "12", "--seed", "4", "--store", "postgresql://postgres@127.0.0.1/postgres", "--store-command",
+        f"{sys.executable} -m tests.postgres {{dir}} {{port}}", "--faults",
+        "kill-backend,kill-store,kill-store-and-flusher,store-cut", "--keep", str(short_path / "kept"),
+    )  # fmt: skip
+    assert_kept(code, said, text)
+    assert said["skipped"] == {"store-cut": "the store does not speak HTTP"}
+    assert "terminated by signal 9" in (short_path / "kept" / "store" / "log").read_text()
+
+
 def test_a_daemon_that_stores_repeats_twice_is_found_out(short_path: Path) -> None:
     code, said, text = run(
         "--seconds", "5", "--seed", "1", "--faults", "kill-worker", "--disk", "0", "--keep", str(short_path / "kept"),
@@ -85,12 +96,12 @@ def test_a_path_too_long_for_a_socket_is_wrong_usage(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_everything_and_leaves_nothing(short_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "faults", "--seconds", "60", "--seed", "2"]
+    command = [sys.executable, "-m", "bench", "faults", "--seconds", "60", "--faults", "stop-supervisor"]
     env = {**os.environ, "TMPDIR": str(short_path)}
     with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         for line in running.stderr:
-            if "stop-supervisor" in line:  # the first fault of this seed: the supervisor stands still now
+            if "stop-supervisor" in line:  # the supervisor stands still now
                 break
         running.send_signal(signal.SIGINT)
         rest = running.stderr.read()  # ends when no process has it open any more

@@ -38,6 +38,8 @@ examples:
   python -m bench faults --store clickhouse://default@127.0.0.1:8123/trackflow_faults
   python -m bench faults --store clickhouse://default@127.0.0.1/trackflow_faults \\
       --store-command 'clickhouse server -- --path {dir} --http_port {port}'
+  python -m bench faults --store postgresql://postgres@127.0.0.1/postgres \\
+      --store-command 'postgres -D /srv/cluster -k {dir} -p {port}'
   python -m bench faults --list
 
 docs/reliability.md explains the invariants (I1 to I8) and the table.
@@ -128,8 +130,11 @@ def _check_store(url: str, command: str) -> None:
         _ = parts.port
     except ValueError as error:
         raise Usage(f"--store: {error}") from error
-    if parts.scheme not in ("chdb", "clickhouse", "clickhouses"):
-        raise Usage(f"--store {parts.scheme}: rows must be read back from it: chdb: or clickhouse://host:port/database")
+    if parts.scheme not in ("chdb", "clickhouse", "clickhouses", "postgresql", "postgres"):
+        raise Usage(
+            f"--store {parts.scheme}: rows must be read back from it: chdb:, clickhouse://host:port/database or "
+            "postgresql://user@host:port/database"
+        )
     if command and parts.scheme == "chdb":
         raise Usage("--store-command: an embedded store is started by the daemon")
     if parts.scheme == "clickhouses" and command:

@@ -11,29 +11,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from bench.faults.dialect import NAMES
+
 #: Every site of every run is below this name (RFC 2606 keeps it free); whatever else is in a store is not ours.
 DOMAIN = "faults.example"
 #: Sites of a run: ids are unique per site, so more than one.
 SITES = 3
-
-#: What is read back of a row, in this order: name → expression.
-COLUMNS: dict[str, str] = {
-    "event_id": "toString(event_id)",
-    "site": "site",
-    "name": "name",
-    "hostname": "hostname",
-    "path": "path",
-    "title": "title",
-    "user_id": "user_id",
-    "engaged_ms": "engaged_ms",
-    "scroll": "scroll",
-    "revenue": "toInt64(revenue * 10000)",
-    "currency": "currency",
-    "n": "props['n']",
-    "h": "props['h']",
-    "pad": "props['pad']",
-    "props": "length(props)",
-}
 
 Row = tuple[str, ...]
 
@@ -76,7 +59,7 @@ class Events:
         return self._digest("half", n, 1)[0] < 128
 
     def row_of(self, n: int) -> Row:
-        """What the store must hold of number n, in the order of ``COLUMNS``, as CSV fields read."""
+        """What the store must hold of number n, in the order of ``dialect.NAMES``, as CSV fields read."""
         digest = self._digest("content", n, 16).hex()
         view = n % 4 != 1
         return (
@@ -104,7 +87,7 @@ class Events:
             attempt: how often it was sent before. Said of every second number: of the others only the id
                 tells that they are repeats.
         """
-        row = dict(zip(COLUMNS, self.row_of(n), strict=True))
+        row = dict(zip(NAMES, self.row_of(n), strict=True))
         event: dict[str, Any] = {name: row[name] for name in ("site", "name", "title")}
         event |= {"id": row["event_id"], "url": f"https://{row['hostname']}{row['path']}"}
         event["props"] = {name: row[name] for name in ("n", "h", "pad") if row[name]}

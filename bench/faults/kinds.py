@@ -7,12 +7,15 @@ notes.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import psutil
 
 from bench.faults.daemon import Daemon, Process
 from bench.faults.disk import Disk
@@ -33,6 +36,7 @@ class Stage:
         proxy: in front of the store; None: see no_proxy.
         no_proxy: why not.
         store: its process; None: it was not started by the runner.
+        postgresql: it is one.
     """
 
     daemon: Daemon
@@ -43,6 +47,7 @@ class Stage:
     proxy: Proxy | None
     no_proxy: str
     store: StoreProcess | None
+    postgresql: bool
 
     def pause(self, seconds: float) -> None:
         """Let it last."""
@@ -96,6 +101,11 @@ def _disk(stage: Stage) -> str:
 
 def _proxy(stage: Stage) -> str:
     return stage.no_proxy
+
+
+def _backend(stage: Stage) -> str:
+    why = "the store is no PostgreSQL of the runner's: give --store postgresql://… and --store-command"
+    return "" if stage.store is not None and stage.postgresql else why
 
 
 def _store(stage: Stage) -> str:
@@ -271,6 +281,17 @@ def _lose_and_kill(stage: Stage) -> None:
         stage.proxy.set(None)
 
 
+def _kill_backend(stage: Stage) -> None:
+    """Of the flusher, within an insert; PostgreSQL ends all its backends then, and recovers."""
+    assert stage.store is not None
+    until = time.monotonic() + AIM_WITHIN
+    while not (busy := [process for process, doing in stage.store.backends() if doing != "idle"]):
+        if time.monotonic() >= until:
+            return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        busy[0].kill()
+
+
 def _kill_store(stage: Stage) -> None:
     assert stage.store is not None
     stage.store.kill()
@@ -333,6 +354,7 @@ KINDS: Mapping[str, Kind] = {
     "store-lost-reply-kill": Kind(
         "the same, and kill -9 of the flusher that would ask", (0.5, 1.5), _lose_and_kill, _proxy
     ),
+    "kill-backend": Kind("kill -9 of PostgreSQL's process that serves the flusher", (0, 0), _kill_backend, _backend),
     "kill-store": Kind("kill -9 of the store; another start", (0, 2), _kill_store, _store),
     "kill-store-and-flusher": Kind("kill -9 of store and flusher at once", (0, 0), _kill_store_and_flusher, _store),
     "stop-store": Kind("SIGSTOP of the store, then SIGCONT", (0.5, 6), _stop_store, _store),

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 from bench.faults import acks
-from bench.faults.events import COLUMNS, DOMAIN, Events
+from bench.faults.dialect import NAMES, Dialect
+from bench.faults.events import DOMAIN, Events
 
 #: Rows asked for at once: with up to 450 bytes each far below what one answer of the control socket may hold (8 MiB).
 PART = 8000
@@ -95,7 +96,7 @@ class Oracle:
         wanted = self._events.row_of(n)
         if row != wanted:
             self.findings.altered += 1
-            pairs = zip(COLUMNS, wanted, row, strict=False)
+            pairs = zip(NAMES, wanted, row, strict=False)
             differing = [f"{name}: sent {sent!r}, stored {found!r}" for name, sent, found in pairs if sent != found]
             self._wrong("altered", f"{n} {row[0]} {'; '.join(differing) or 'columns are missing'}")
 
@@ -127,36 +128,32 @@ class Oracle:
 Query = Callable[[str], str]
 
 
-def ours(events: Events) -> str:
-    """Condition that holds for the rows of a run."""
-    return f"endsWith(site, '{events.suffix}')"
-
-
-def rows(query: Query, events: Events) -> Iterator[list[str]]:
+def rows(query: Query, events: Events, dialect: Dialect) -> Iterator[list[str]]:
     """Every row of the run, asked for in parts.
 
     Args:
         query: answers SQL with CSV with a head line; raises what it likes.
+        dialect: of that SQL.
     """
-    total = number(query(f"SELECT count() AS n FROM events WHERE {ours(events)}"))
+    ours = dialect.ends.format(end=events.suffix)
+    total = number(query(f"SELECT count(*) AS n FROM events WHERE {ours}"))
     parts = total // PART + 1
-    columns = ", ".join(f"{expression} AS c{n}" for n, expression in enumerate(COLUMNS.values()))
     for part in range(parts):
-        condition = f"{ours(events)} AND cityHash64(event_id) % {parts} = {part}"
-        answer = query(f"SELECT {columns} FROM events WHERE {condition}")
+        share = dialect.share.format(parts=parts, part=part)
+        answer = query(f"SELECT {dialect.columns} FROM events WHERE {ours} AND {share}")
         reader = csv.reader(io.StringIO(answer, newline=""))
         next(reader, None)
         yield from reader
 
 
-def strangers(query: Query, events: Events) -> int:
+def strangers(query: Query, events: Events, dialect: Dialect) -> int:
     """Rows of other sites."""
-    return number(query(f"SELECT count() AS n FROM events WHERE NOT {ours(events)}"))
+    return number(query(f"SELECT count(*) AS n FROM events WHERE NOT ({dialect.ends.format(end=events.suffix)})"))
 
 
-def foreign(query: Query) -> int:
+def foreign(query: Query, dialect: Dialect) -> int:
     """Rows that are of no run at all: somebody's own."""
-    return number(query(f"SELECT count() AS n FROM events WHERE NOT endsWith(site, '.{DOMAIN}')"))
+    return number(query(f"SELECT count(*) AS n FROM events WHERE NOT ({dialect.ends.format(end='.' + DOMAIN)})"))
 
 
 def number(answer: str) -> int:

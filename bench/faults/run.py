@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.faults import oracle
+from bench.faults import dialect, oracle
 from bench.faults.client import Client
 from bench.faults.daemon import Daemon, DaemonFailed, free_port
 from bench.faults.disk import Disk, NoDisk
@@ -74,6 +74,7 @@ class Run:
         self._work = options.work
         self.result = Result(options, f"r{secrets.token_hex(4)}")
         self._events = Events(options.seed, self.result.run)
+        self._dialect = dialect.of(options.store)
         self._strangers = 0
         self._data_wanted = True  # whatever ends this early is worth a look
 
@@ -119,15 +120,16 @@ class Run:
         sets = {"store.url": url, **options.sets}
         daemon = Daemon(options.daemon_command, data_dir, self._work / "daemon.log", sets, options.workers)
         stack.callback(daemon.kill)
-        stage = Stage(daemon, random.Random(0), 0.0, disk, no_disk, proxy, no_proxy, store)
+        postgresql = dialect.is_postgresql(options.store)
+        stage = Stage(daemon, random.Random(0), 0.0, disk, no_disk, proxy, no_proxy, store, postgresql)
         self.result.skipped = {name: why for name in options.kinds if (why := KINDS[name].needs(stage))}
         if len(self.result.skipped) == len(options.kinds):
             raise Usage("none of the faults can strike here: " + "; ".join(sorted(set(self.result.skipped.values()))))
         daemon.launch()
         daemon.await_ready()
-        if count := oracle.foreign(daemon.query):
+        if count := oracle.foreign(daemon.query, self._dialect):
             raise Usage(f"the store holds {count} events of somebody else; name a database of its own in --store")
-        self._strangers = oracle.strangers(daemon.query, self._events)
+        self._strangers = oracle.strangers(daemon.query, self._events, self._dialect)
         return stage
 
     def _mount(self, stack: ExitStack) -> tuple[Disk | None, str]:
@@ -148,11 +150,16 @@ class Run:
         if parts.scheme == "chdb":
             return options.store, None, "the store is embedded in the flusher", None
         store = None
-        port = parts.port or (free_port() if options.store_command else 8123)
+        postgresql = dialect.is_postgresql(options.store)
+        port = parts.port or (free_port() if options.store_command else 5432 if postgresql else 8123)
         if options.store_command:
             store = StoreProcess(options.store_command, self._work / "store", port, self._work / "store.log")
             stack.callback(store.kill)
             port = store.port
+        if postgresql:
+            user, at, _ = parts.netloc.rpartition("@")
+            url = parts._replace(netloc=f"{user}{at}{parts.hostname or '127.0.0.1'}:{port}").geturl()
+            return url, None, "the store does not speak HTTP", store
         if parts.scheme != "clickhouse":
             return options.store, None, "the store speaks TLS, which no proxy can read", store
         proxy = Proxy(parts.hostname or "127.0.0.1", port, options.seed)
@@ -244,8 +251,8 @@ class Run:
             return daemon.query(sql)
 
         try:
-            judge.take_rows(oracle.rows(query, self._events))
-            judge.take_strangers(oracle.strangers(query, self._events) - self._strangers)
+            judge.take_rows(oracle.rows(query, self._events, self._dialect))
+            judge.take_strangers(oracle.strangers(query, self._events, self._dialect) - self._strangers)
         except TrackflowError as error:
             raise DaemonFailed(f"the store cannot be read: {error}") from error
         self.result.findings = judge.judge()

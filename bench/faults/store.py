@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import re
 import shlex
 import signal
 import socket
@@ -11,6 +12,11 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+
+import psutil
+
+#: ``postgres: USER DATABASE HOST(PORT) WHAT IT DOES`` (ps_status.c).
+_BACKEND = re.compile(r"postgres: \S+ \S+ \S+\(\d+\) (.*)")
 
 #: Seconds a store may take until its port is open: a server with much to load.
 START_WITHIN = 60.0
@@ -40,6 +46,7 @@ class StoreProcess:
         self._log = log
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
+        self._known: list[psutil.Process] = []
         self.start()
 
     def start(self) -> None:
@@ -80,15 +87,41 @@ class StoreProcess:
         raise StoreFailed(f"nobody listens on port {self.port} after {START_WITHIN:g} s; see {self._log}")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and all it started."""
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, number)
+        """Send a signal to it and all it started, it first: PostgreSQL's server starts what it finds gone."""
+        for process in self._family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, and reap."""
+        """SIGKILL to all, and reap."""
+        self.signal(signal.SIGSTOP)
+        family = list(self._known)
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
+        psutil.wait_procs(family, timeout=START_WITHIN)
+
+    def backends(self) -> list[tuple[psutil.Process, str]]:
+        """PostgreSQL's processes for a client each, and what each does, by their titles: INSERT, idle, …"""
+        found = [(process, _BACKEND.fullmatch(title_of(process))) for process in self._family()]
+        return [(process, match[1]) for process, match in found if match is not None]
+
+    def _family(self) -> list[psutil.Process]:
+        """It and all it started, as far as they live; of one that has ended, what it left behind."""
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                first = psutil.Process(self._process.pid)
+                self._known = [first, *first.children(recursive=True)]
+        self._known = [process for process in self._known if process.is_running()]
+        return self._known
+
+
+def title_of(process: psutil.Process) -> str:
+    """Its command line as ``ps`` shows it; "" when it is gone."""
+    try:
+        return " ".join(process.cmdline()).strip()
+    except psutil.Error:
+        return ""
 
 
 def _port_of(line: bytes) -> int | None:

@@ -160,7 +160,7 @@ class Recovery(threading.Thread):
     def _stored(self, number: int) -> bool:
         event_id = self._events.id_of(number)
         try:
-            answer = self._daemon.query(f"SELECT count() AS n FROM events WHERE event_id = '{event_id}'", 3.0)
+            answer = self._daemon.query(f"SELECT count(*) AS n FROM events WHERE event_id = '{event_id}'", 3.0)
         except TrackflowError:
             return False
         return answer.split()[-1] != "0"
