@@ -51,6 +51,7 @@ class ClickHouseSink:
     def __init__(self, url: str, options: SinkOptions) -> None:
         self._engine: Engine = engine(url, options)
         self._retention_days = options.retention_days
+        self._breathe = options.breathe
         self._writer: Client | None = None
         self._asker: Client | None = None
         self._opened = False
@@ -225,6 +226,7 @@ class ClickHouseSink:
                 lambda done: self._change(
                     asker, f"INSERT INTO trackflow_schema (version, name) VALUES ({done.version}, {_text(done.name)})"
                 ),
+                self._breathe,
             )
 
     def _retain(self) -> None:
@@ -245,7 +247,8 @@ class ClickHouseSink:
     def _change(self, asker: Client, statement: str, settings: dict[str, Any] | None = None) -> None:
         """A statement that rewrites a table's description: one cut short by a full disk would end the table."""
         self._engine.check_room()
-        asker.command(statement, settings=settings)
+        with self._engine.patient(asker):
+            asker.command(statement, settings=settings)
 
 
 class Readers:

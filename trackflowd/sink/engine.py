@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -91,6 +92,9 @@ class Engine(Protocol):
 
     def check_room(self) -> None:
         """Whether a table may be changed. Raises StoreAway: its disk is full."""
+
+    def patient(self, client: Client) -> AbstractContextManager[None]:
+        """Within it, a statement on the connection may take as long as it takes."""
 
     def failed_writes(self, asker: Client) -> int:
         """Writes to files that failed since this process began, as far as the engine tells."""
@@ -211,6 +215,15 @@ class Server:
     def check_room(self) -> None:
         pass  # its disk is not here
 
+    @contextmanager
+    def patient(self, client: Client) -> Iterator[None]:
+        http: Any = client
+        before, http.timeout = http.timeout, Timeout(connect=self._timeout, read=None)
+        try:
+            yield
+        finally:
+            http.timeout = before
+
     def failed_writes(self, asker: Client) -> int:
         return 0  # it may have other users, whose failures are not ours
 
@@ -313,6 +326,9 @@ class Embedded:
         space = os.statvfs(there)
         if (free := space.f_bavail * space.f_frsize) < KEEP_FREE:
             raise StoreAway(f"{free} bytes free on the disk of {self._path}, {KEEP_FREE} are needed", "make room")
+
+    def patient(self, client: Client) -> AbstractContextManager[None]:
+        return nullcontext()  # no call to it has a timeout
 
     def failed_writes(self, asker: Client) -> int:
         return _number(asker, f"SELECT sum(value) FROM system.events WHERE event = '{_FAILED_WRITES}'")

@@ -5,20 +5,26 @@ The store itself remembers which were applied, in its table ``trackflow_schema``
 statement, and every statement may be run twice (``IF NOT EXISTS`` and the like), so one that was cut short by a kill
 is taken up again from its start. A file that was ever released is never edited: what comes after gets a new number.
 
-A statement must not hold up inserts: adding a column, an index or a projection is fine, filling it in for old rows
-goes on in the background.
+A change may take as long as it takes (an index over a large table in PostgreSQL): no timeout of ours ends it, the
+flusher shows that it lives meanwhile, and events wait in rings and spool. Where the store can, filling in old rows
+goes on in the background instead.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from trackflowd.errors import StoreReject
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two signs of life; a daemon gives a silent process at least three.
+_EVERY = 1.0
 
 _SCHEMA = Path(__file__).with_name("schema")
 
@@ -63,6 +69,7 @@ def apply(
     applied: Callable[[], Collection[int]],
     run: Callable[[str], None],
     note: Callable[[Migration], None],
+    breathe: Callable[[], None] = lambda: None,
 ) -> int:
     """Bring a store up to date.
 
@@ -71,6 +78,7 @@ def apply(
         applied: numbers the store remembers.
         run: runs one statement there.
         note: makes the store remember a change.
+        breathe: called each second while a statement runs, in a thread of its own.
 
     Returns:
         The version the store now has.
@@ -88,8 +96,27 @@ def apply(
     for migration in sorted(known, key=lambda each: each.version):
         if migration.version in have:
             continue
+        log.info("store: changing its schema to version %d; events wait in rings and spool", migration.version)
         for statement in migration.statements:
-            run(statement)
+            with _breathing(breathe):
+                run(statement)
         note(migration)
         log.info("store: schema version %d (%s)", migration.version, migration.name.replace("_", " "))
     return newest
+
+
+@contextmanager
+def _breathing(breathe: Callable[[], None]) -> Iterator[None]:
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.wait(_EVERY):
+            breathe()
+
+    thread = threading.Thread(target=go_on, name="breathing", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

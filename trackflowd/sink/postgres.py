@@ -227,9 +227,12 @@ class PostgresSink:
             link.drop()
 
     def _ask(self, work: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
+        return self._ask_within(self._timeout, work)
+
+    def _ask_within(self, timeout_s: float | None, work: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
         link = self._link()
         try:
-            return link.run(work, self._timeout)
+            return link.run(work, timeout_s)
         except SinkError:
             raise
         except Exception as error:
@@ -250,6 +253,9 @@ class PostgresSink:
             self._ask(lambda connection: connection.execute(statement))
             self._breathe()
 
+        def change(statement: str) -> None:
+            self._ask_within(None, lambda connection: connection.execute(statement))
+
         def applied() -> list[int]:
             rows = self._ask(lambda connection: connection.fetch("SELECT version FROM trackflow_schema"))
             return [row[0] for row in rows]
@@ -257,13 +263,16 @@ class PostgresSink:
         def note(done: migrations.Migration) -> None:
             run(f"INSERT INTO trackflow_schema (version, name) VALUES ({done.version}, '{done.name}')")
 
+        # No statement_timeout: an index takes what it takes. A lock that is not to be had ends the try all the same.
+        run("SET statement_timeout = 0")
         run("BEGIN")  # all of it or nothing; what fails drops the connection, and so the transaction
         run(f"SELECT pg_advisory_xact_lock({pg_months.CHANGING})")
         if not self._ask(lambda connection: connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", SCHEMA)):
             run(f"CREATE SCHEMA {SCHEMA}")
         run(_SCHEMA_TABLE)
-        migrations.apply(migrations.load("postgresql"), applied, run, note)
+        migrations.apply(migrations.load("postgresql"), applied, change, note, self._breathe)
         run("COMMIT")
+        run("RESET statement_timeout")
 
     def _tend_months(self, month: int) -> None:
         """Make and drop partitions where it is time to. What goes wrong is said; rows land without it."""
