@@ -41,6 +41,11 @@ NOUNS: Mapping[str, Noun] = {
     "faults": Noun(
         "bench.faults.cli", "kill, stop and starve a daemon under load; count what is lost", "faults --seconds 60"
     ),
+    "schema": Noun(
+        "bench.schema",
+        "choices of the ClickHouse schema, each on the same events",
+        "schema DATA_DIR --variants day,zstd",
+    ),
     "report": Noun("bench.report.cli", "one page with charts of documents of runs", "report run.json peers.json"),
     "compare": Noun(
         "bench.report.compare", "what is slower or faster than before, beyond the spread", "compare a.json b.json"
