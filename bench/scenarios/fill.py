@@ -1,8 +1,8 @@
-"""Fills an embedded store through the product's own sink. A process of its own: an engine has one.
+"""Fills a store through the product's own sink. A process of its own: an engine has one.
 
-``python -m bench.scenarios.fill DATA_DIR ROWS`` makes ``DATA_DIR/store`` as ``store.url = "chdb:"`` has it, and prints
-a line of JSON now and then: ``{"rows": so far, "cpu_us": CPU µs a row since the line before}``; at the end one
-more, once merges have come to rest.
+``python -m bench.scenarios.fill DATA_DIR ROWS [URL]`` fills the store of a url, or makes ``DATA_DIR/store`` as
+``store.url = "chdb:"`` has it, and prints a line of JSON now and then: ``{"rows": so far, "cpu_us": CPU µs a row since
+the line before}``; of ClickHouse's engine one more at the end, once merges have come to rest.
 
 The rows are those of the traffic model, made by the worker's own code and put into columns by the flusher's. A
 batch's worth is made once; each batch has event ids and visitors of its own, and its times: the rows are
@@ -32,7 +32,7 @@ from trackflowd.enrich.visitor import Salt
 from trackflowd.proto import http, native
 from trackflowd.proto.dialects import Limits
 from trackflowd.ring.layout import Record
-from trackflowd.sink.base import Batch, QueryLimits, Sink, SinkOptions, open_sink
+from trackflowd.sink.base import Batch, QueryLimits, Sink, SinkOptions, open_sink, sql_of
 
 #: Days before now that the rows are spread over; rows of a batch; lines printed in all.
 DAYS, BATCH, LINES = 30, 50_000, 20
@@ -43,20 +43,22 @@ _MERGES = "SELECT count() AS n FROM system.merges"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's text."""
-    directory, rows = sys.argv[1:] if argv is None else argv
+    directory, rows, url = [*(sys.argv[1:] if argv is None else argv), "chdb:"][:3]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench, which kills this
     proc.keep_freed_memory()  # as the flusher does
-    sink = open_sink("chdb:", SinkOptions(Path(directory)))
+    sink = open_sink(url, SinkOptions(Path(directory)))
     sink.open()
     try:
         fill(sink, int(rows), time.time_ns() // 1_000_000)
+        if sql_of(url) == "clickhouse":
+            rest(sink, int(rows))
     finally:
         sink.close()
     return 0
 
 
 def fill(sink: Sink, rows: int, now_ms: int) -> None:
-    """Insert so many rows, print how it goes, wait until merges rest."""
+    """Insert so many rows, print how it goes."""
     made = columns(min(BATCH, rows))
     step = max(rows // LINES, 1)
     before, said, done = time.process_time(), 0, 0
@@ -67,10 +69,14 @@ def fill(sink: Sink, rows: int, now_ms: int) -> None:
             now = time.process_time()
             _say(done, (now - before) / (done - said))
             before, said = now, done
+
+
+def rest(sink: Sink, rows: int) -> None:
+    """Wait until merges rest, and print what they took."""
     before, until = time.process_time(), time.monotonic() + _REST_WITHIN
     while b"0" != sink.query(_MERGES, "csv", QueryLimits()).split()[1] and time.monotonic() < until:
         time.sleep(0.2)
-    _say(done, (time.process_time() - before) / done)
+    _say(rows, (time.process_time() - before) / rows)
 
 
 def _say(rows: int, cpu_s: float) -> None:
