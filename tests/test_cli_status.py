@@ -71,6 +71,11 @@ def test_a_daemon_that_cannot_deliver_says_why() -> None:
     assert "in doubt: asked again" in shown(sink={"url": "chdb:", "state": "in doubt", "text": "asked again"})
 
 
+def test_options_that_do_not_follow_a_cutover_are_said() -> None:
+    text = "store.url still names postgresql://db:5432/x: set store.url to chdb:"
+    assert text in shown(sink={"url": "chdb:", "state": "ok", "text": "", "warning": text})
+
+
 def test_refusals_stand_in_order_and_only_those_that_happened() -> None:
     block = shown().partition("refusals")[2]
     assert block.index("bad_json") < block.index("timeout")

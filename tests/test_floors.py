@@ -87,6 +87,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "feed",
             "feeds",
             "cutter",
+            "cutover",
         ),
     ),
     (

@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from trackflowd.errors import ControlError, TrackflowError
@@ -98,3 +98,15 @@ class Calls:
     def _refuse(self, number: object, code: str, text: str, hint: str) -> None:
         error = {"code": code, "text": text, "hint": hint}
         self.say({"type": "reply", "id": number, "ok": False, "error": error})
+
+
+def reply_to(answer: Future[Any]) -> Callable[[Any, Exception | None], None]:
+    """What gives a future its value, or the error there was."""
+
+    def reply(value: Any, error: Exception | None) -> None:
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    return reply

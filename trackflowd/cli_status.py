@@ -136,6 +136,8 @@ def _store(status: Status, style: Style) -> list[str]:
         rows[0] += f": {text}"
     if sink.get("last_error"):
         rows.append(style.dim(f"last error: {clean(sink['last_error'])}"))
+    if sink.get("warning"):
+        rows.append(style.odd(clean(sink["warning"])))
     return _labelled("store", rows, style) + _window(status, style)
 
 

@@ -24,6 +24,8 @@ end, needs a new format version of the file, see ``journal``):
 ``["mark", ring uuid, to]``    how far a ring was cut; written only when a file is begun
 ``["window", generation, ids]``   the id window's mark; likewise
 ``["replaced", id]``           others took its place; likewise
+``["store", from, to, at]``    batches go to store *to* instead of *from* (identities) since then (ms since 1970 UTC);
+                               stands at the begin of a file only (see ``journal.Journal.switch``)
 """
 
 from __future__ import annotations
@@ -113,6 +115,19 @@ class Ended(NamedTuple):
     how: str
 
 
+class Moved(NamedTuple):
+    """That batches go to another store than the options name.
+
+    Args:
+        before, store: identities of the store left and of the one gone to.
+        at: ms since 1970 UTC.
+    """
+
+    before: str
+    store: str
+    at: int
+
+
 @dataclass(slots=True)
 class State:
     """What the entries of a journal add up to.
@@ -121,11 +136,13 @@ class State:
         open: batches not settled, by id.
         marks: how far each ring was cut, by uuid.
         window: mark of the id window.
+        moved: the store was switched; None: it was not, or the options have followed.
     """
 
     open: dict[int, Cut] = field(default_factory=dict)
     marks: dict[bytes, int] = field(default_factory=dict)
     window: tuple[int, int] = (0, 0)
+    moved: Moved | None = None
 
     def apply(self, body: Sequence[Any]) -> list[Ended]:
         """Take one entry in; batches it ended.
@@ -155,6 +172,8 @@ class State:
             self._advance(body[1], body[2])
         elif kind == "window":
             self.window = (body[1], body[2])
+        elif kind == "store":
+            self.moved = Moved(*body[1:4])
         else:
             raise ValueError(f"unknown kind {kind!r}")
         return []

@@ -35,7 +35,8 @@ from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd import proc, stats
 from trackflowd.batch import Columns
-from trackflowd.calls import Calls
+from trackflowd.calls import Calls, reply_to
+from trackflowd.cutover import Cutover
 from trackflowd.cuts import Range
 from trackflowd.cutter import Cutter
 from trackflowd.datadir import own
@@ -109,12 +110,13 @@ class Flusher:
         self._timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
         memory, days = cfg.store.memory, cfg.store.retention_days
         options = SinkOptions(data_dir, self._timeout, memory, days, durable, self._sender.breathe)
-        self._sink: Sink = open_sink(cfg.store.url, options)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
         self._gauges_at = self._collected = 0.0
         self._calm = 0
         self._lock = own(data_dir / "flusher.lock")
         self._journal = Journal(data_dir / "journal", keep=self._still_held, durable=durable)
+        self._cutover = Cutover(cfg.store.url, data_dir, self._journal, lambda url: open_sink(url, options))
+        self._sink: Sink = open_sink(self._cutover.url, options)
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
         spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
         quarantine = Quarantine(data_dir / "quarantine")
@@ -138,6 +140,7 @@ class Flusher:
         """
         self._slot.add("journal_damaged", self._journal.damaged)
         self._feeds.scan()
+        self._ensure(self._cutover.settle)
         self._lander.recover()
         self._sender.start()
         gc.collect()
@@ -164,7 +167,8 @@ class Flusher:
         due = self._cutter.due(took > 0, self._draining or self._flush_asked or pressed)
         clear = pressed and self._cfg.spool.max_bytes > 0 and self._lander.crowded and self._lander.relieve()
         # A batch is bound to its store: while that was never reached, its url may yet be put right.
-        if due and (clear or not self._lander.crowded) and (pressed or self._lander.opened):
+        held = self._cutover.holds(pressed or self._draining)
+        if due and not held and (clear or not self._lander.crowded) and (pressed or self._lander.opened):
             self._cut()
             self._flush_asked = self._flush_asked and took > 0  # a flush lasts until all that was there is cut
         elif not took and not answered:
@@ -212,7 +216,7 @@ class Flusher:
         """Note the store's state; a change is logged once."""
         if state != self._sink_state:
             level = {"ok": logging.INFO, "rejects": logging.ERROR}.get(state, logging.WARNING)
-            log.log(level, "store %s: %s%s", masked(self._cfg.store.url), state, f": {text}" if text else "")
+            log.log(level, "store %s: %s%s", masked(self._cutover.url), state, f": {text}" if text else "")
             self._sink_since = time.time()
         self._sink_state, self._sink_text = state, text
         self._slot.set("sink_state", SINK_STATES[state])
@@ -263,8 +267,8 @@ class Flusher:
         """What ``trackflow status`` shows of store and batches."""
         return {
             "sink": {
-                "url": masked(self._cfg.store.url), "identity": self._sink.identity, "state": self._sink_state,
-                "text": self._sink_text, "since_ms": int(self._sink_since * 1000),
+                "url": masked(self._cutover.url), "identity": self._sink.identity, "state": self._sink_state,
+                "warning": self._cutover.warning, "text": self._sink_text, "since_ms": int(self._sink_since * 1000),
             },
             "journal": {"open": len(self._journal.state.open), "bytes": self._journal.used},
             "window": {"ids": self._window.ids, "since_ms": self._window.since_ms},
@@ -278,7 +282,7 @@ class Flusher:
 
     def replay_batch(self, batch: str, dry_run: bool) -> Any:
         """See ``Replayer.batch``."""
-        return self._in_loop(lambda answer: self._replayer.batch(batch, dry_run, _reply_to(answer)))
+        return self._in_loop(lambda answer: self._replayer.batch(batch, dry_run, reply_to(answer)))
 
     def quarantine_retry(self, names: Sequence[str]) -> Any:
         """See ``Shelf.retry``."""
@@ -292,6 +296,19 @@ class Flusher:
         """See ``Shelf.drop_spooled``."""
         return self._in_loop(lambda answer: answer.set_result(self._shelf.drop_spooled(names)))
 
+    def store_hold(self, seconds: float, renew: bool) -> Any:
+        """See ``Cutover.hold``."""
+        return self._in_loop(lambda answer: answer.set_result(self._cutover.hold(seconds, renew)))
+
+    def store_switch(self, url: str) -> Any:
+        """See ``Cutover.switch``. This process ends right after it."""
+
+        def switch(answer: Future[Any]) -> None:
+            answer.set_result(self._cutover.switch(url, self._sink.identity))
+            self._stopping = True
+
+        return self._in_loop(switch)
+
     def query(self, sql: str, format: str = "json", params: dict[str, Any] | None = None) -> bytes:
         """Answer of a read-only query, in format "table", "json" (a row a line) or "csv"."""
         limits = QueryLimits(self._cfg.query.max_seconds, self._cfg.query.max_rows, self._cfg.query.max_memory)
@@ -299,7 +316,7 @@ class Flusher:
 
     def stats(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """A named statistic (see ``stats.answer``)."""
-        store = sql_of(self._cfg.store.url)
+        store = sql_of(self._cutover.url)
         return stats.answer(lambda sql, params: stats.rows(self.query(sql, "json", dict(params))), name, args, store)
 
     def flush(self) -> bool:
@@ -334,16 +351,6 @@ class Flusher:
         os.close(self._lock)
 
 
-def _reply_to(answer: Future[Any]) -> Callable[[Any, Exception | None], None]:
-    def reply(value: Any, error: Exception | None) -> None:
-        if error is None:
-            answer.set_result(value)
-        else:
-            answer.set_exception(error)
-
-    return reply
-
-
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -371,15 +378,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain_soon())
-    slow: dict[str, Callable[..., Any]] = {
-        "query": flusher.query,
-        "stats": flusher.stats,
-        "replay_plan": flusher.replay_plan,
-        "replay_batch": flusher.replay_batch,
-        "quarantine_retry": flusher.quarantine_retry,
-        "quarantine_drop": flusher.quarantine_drop,
-        "spool_drop": flusher.spool_drop,
-    }
+    names = ("query", "stats", "replay_plan", "replay_batch", "quarantine_retry", "quarantine_drop", "spool_drop")
+    slow = {name: getattr(flusher, name) for name in (*names, "store_hold", "store_switch")}
     quick = {"status": flusher.status, "flush": flusher.flush, "drain": flusher.drain}
     calls = Calls(channel, quick, slow, flusher.stop)
     calls.start()

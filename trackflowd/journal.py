@@ -26,9 +26,8 @@ Then entries, each 8-byte aligned, little-endian::
 
 Because uuid and offset are in the checksum, neither zeroes nor bytes of an older file nor a
 displaced entry can pass for one. An entry that fails its checksum ends the journal: appends are
-in order, one writer, so only the last can be torn, and a torn entry was never acted upon.
-
-What a body may be is in ``cuts``.
+in order, one writer, so only the last can be torn, and a torn entry was never acted upon. What a body
+may be is in ``cuts``.
 
 When a file is full a new one is written with what still matters (open batches, marks, and settled
 batches whose bytes are still in a ring: replay walks those), fsynced, renamed into place, and the
@@ -37,6 +36,7 @@ can not stop the journal. A kill anywhere leaves at least one whole file; the hi
 
 Version 1 had no ``cuts``, ``spooled``, ``quarantined`` and ``replaced`` and shorter cuts; it is read,
 and its file followed by one of this version at once, since the version before must not misread it.
+A file with a ``store`` entry has version 3, any other 2: who never moved can go back to the version before.
 
 With durability "disk" every append is synced before it is acted upon.
 """
@@ -55,13 +55,15 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from trackflowd.cuts import DONE, QUARANTINED, Cut, Ended, Range, State, cut_body, id_bytes
+from trackflowd.cuts import DONE, QUARANTINED, Cut, Ended, Moved, Range, State, cut_body, id_bytes
 from trackflowd.errors import JournalError
 
 log = logging.getLogger(__name__)
 
 MAGIC = b"TFJRNL\0\0"
-VERSION = 2
+VERSION = 3
+#: Of a file without a ``store`` entry.
+PLAIN = 2
 HEADER = struct.Struct("<8sII Q16s")
 HEADER_SIZE = 64
 ENTRY = struct.Struct("<II")
@@ -149,6 +151,15 @@ class Journal:
         """A ring's file was removed; what the journal knows of it may be forgotten."""
         self._append(["gone", ring])
 
+    def switch(self, moved: Moved | None) -> None:
+        """Commit that batches go to another store, by the rename of a new file; None: forget it, the options know."""
+        generation, before, self.state.moved = self.generation, self.state.moved, moved
+        try:
+            self._begin(self.file_size)
+        finally:
+            if self.generation == generation:
+                self.state.moved = before
+
     def settled(self) -> Iterator[Ended]:
         """Batches in this file that are settled, in the order they ended (ring bytes may be overwritten)."""
         state = State()
@@ -221,7 +232,7 @@ class Journal:
             log.error("%s: %d bytes between entries are damaged; a batch cut there may be lost", files[0], self.damaged)
         for older in files[1:]:
             older.unlink()
-        if version < VERSION:
+        if version < PLAIN:
             self._begin(self.file_size)
 
     def _begin(self, least: int) -> None:
@@ -233,7 +244,7 @@ class Journal:
         try:
             fd = _reserve(self._spare_path, size)
             try:
-                offset = _fill(fd, generation, file_uuid, kept)
+                offset = _fill(fd, VERSION if self.state.moved else PLAIN, generation, file_uuid, kept)
                 os.fsync(fd)
                 os.rename(self._spare_path, self._file(generation))
                 _fsync_directory(self.directory)
@@ -280,6 +291,8 @@ class Journal:
         bodies += [cut_body(cut) for cut in self.state.open.values()]
         bodies += [["mark", ring, end] for ring, end in self.state.marks.items()]
         bodies.append(["window", *self.state.window])
+        if self.state.moved:
+            bodies.append(["store", *self.state.moved])
         return bodies
 
 
@@ -295,8 +308,8 @@ def _reserve(path: Path, size: int) -> int:
     return fd
 
 
-def _fill(fd: int, generation: int, file_uuid: bytes, bodies: Sequence[list[Any]]) -> int:
-    head = HEADER.pack(MAGIC, VERSION, 0, generation, file_uuid)
+def _fill(fd: int, version: int, generation: int, file_uuid: bytes, bodies: Sequence[list[Any]]) -> int:
+    head = HEADER.pack(MAGIC, version, 0, generation, file_uuid)
     _write_all(fd, head + struct.pack("<I", zlib.crc32(head)), 0)
     offset = HEADER_SIZE
     for body in bodies:

@@ -237,7 +237,8 @@ def status(
         "totals": everything,
         "rings": [ring.as_dict() for ring in rings],
         "sink": {
-            "url": masked(cfg.store.url),
+            "url": sink.get("url") or masked(cfg.store.url),
+            "warning": sink.get("warning", ""),
             "state": sink_state(crew),
             "text": sink.get("text", ""),
             "last_error": sink.get("last_error", ""),

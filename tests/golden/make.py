@@ -19,7 +19,7 @@ from typing import Any
 from tests.rings import BOOT, UUID
 from tests.rows import NOW, SITE, event_id, row, site_hash
 from trackflowd import journal, segment, window
-from trackflowd.cuts import Cut, Part, Range
+from trackflowd.cuts import Cut, Moved, Part, Range
 from trackflowd.journal import Journal
 from trackflowd.ring import layout, tools
 from trackflowd.ring.layout import Header, Record, build_header
@@ -100,6 +100,7 @@ def make_journal(directory: Path) -> None:
         instead_of=2**100 + 4,
     )
     written.quarantined(2**100 + 6)
+    written.switch(Moved("postgresql://db:5432/x", "chdb:", NOW))
     written.close()
 
 
@@ -111,6 +112,7 @@ def read_journal(directory: Path) -> Any:
         "closed": [dataclasses.asdict(one) for one in (ended.cut for ended in read.settled())],
         "marks": {ring.hex(): end for ring, end in state.marks.items()},
         "window": list(state.window),
+        "moved": state.moved,
     }
     read.close()
     (directory / "spare").unlink()  # zeroes, or what a version before wrote

@@ -59,7 +59,7 @@ _POSTGRES = "SELECT event_id AS id, path, title, props->>'h' AS h FROM events WH
 
 def judge(daemon: Daemon, sent: int, answered: Set[int]) -> Verdict:
     """Compare the store with what was sent (numbers from 0) and what of it was answered 2xx."""
-    postgres = any(text.startswith("store.url=postgresql:") for text in daemon.sets)
+    postgres = daemon.status()["sink"]["url"].startswith("postgresql:")
     rows = daemon.rows(f"{_POSTGRES if postgres else _SQL}'{SITE}'")
     numbers = {id_of(n): n for n in range(sent)}
     times = Counter(numbers.get(row["id"], -1) for row in rows)
