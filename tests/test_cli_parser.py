@@ -30,7 +30,7 @@ def test_the_commands_are_these() -> None:
         *("status", "tail", "query", "stats overview", "flush", "drain", "stop"),
         *("spool list", "spool dump", "spool drop"),
         *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
-        *("replay", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
+        *("replay", "migrate", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
         *("ring check", "ring dump", "geo update", "geo lookup", "verify"),
     ]
 

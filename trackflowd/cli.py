@@ -25,7 +25,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from trackflowd import cli_ask, cli_quarantine, cli_replay, cli_run, cli_spool, cli_tasks, cli_tools, cli_verify
+from trackflowd import (
+    cli_ask,
+    cli_migrate,
+    cli_quarantine,
+    cli_replay,
+    cli_run,
+    cli_spool,
+    cli_tasks,
+    cli_tools,
+    cli_verify,
+)
 from trackflowd.cli_parser import Commands, Handler, program_parser
 from trackflowd.cli_text import Style, clean
 from trackflowd.errors import ConfigError, ControlError, TrackflowError
@@ -143,6 +153,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_spool.add_commands(commands)
     cli_quarantine.add_commands(commands)
     cli_replay.add_commands(commands)
+    cli_migrate.add_commands(commands)
     cli_tasks.add_commands(commands)
     cli_tools.add_commands(commands)
     cli_verify.add_commands(commands)

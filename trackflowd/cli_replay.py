@@ -11,7 +11,7 @@ from typing import Any
 from trackflowd import option
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
-from trackflowd.cli_tasks import TaskDict, follow, left_running, moment
+from trackflowd.cli_tasks import TaskDict, follow, left_running, moment, unfinished
 from trackflowd.cli_text import Style, clean, count, duration, pad, say, table, to_json
 
 #: Why a batch is out of reach, by its outcome.
@@ -77,15 +77,9 @@ def summary(task: TaskDict, style: Style, now: float) -> list[str]:
         task: ended.
         now: wall clock, s since 1970 UTC.
     """
-    number, result = task["id"], task["result"]
+    result = task["result"]
     if result is None:
-        error = task["error"] or {}
-        text = ": ".join(
-            part for part in (f"task {number} {clean(task['state'])}", clean(error.get("text", ""))) if part
-        )
-        resume = f"to go on with it: trackflow tasks resume {number}"
-        hint = clean(error.get("hint", ""))
-        return [style.bad(text), *([hint] if hint and hint != resume else []), resume]
+        return unfinished(task, style)
     dry = task["args"]["dry_run"]
     sent = result["restored"] + result["partly"]
     rows = [

@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
     """Add this module's commands."""
     tasks = commands.group(
         "tasks",
-        "the long jobs of the daemon: replays",
+        "the long jobs of the daemon: replays, moves to another store",
         "trackflow tasks list\ntrackflow tasks show 7 --watch\ntrackflow tasks cancel 7",
     )
     listed = tasks.add(
@@ -183,6 +183,15 @@ def left_running(number: int) -> int:
     return 130
 
 
+def unfinished(task: TaskDict, style: Style) -> list[str]:
+    """Why a task that has ended has no result, and how it goes on."""
+    number, error = task["id"], task["error"] or {}
+    text = ": ".join(part for part in (f"task {number} {clean(task['state'])}", clean(error.get("text", ""))) if part)
+    resume = f"to go on with it: trackflow tasks resume {number}"
+    hint = clean(error.get("hint", ""))
+    return [style.bad(text), *([hint] if hint and hint != resume else []), resume]
+
+
 class Meter:
     """Progress as one line that is written over; silent where there is no terminal.
 
@@ -217,8 +226,8 @@ class Meter:
         parts = [_amount(task)] if total else []
         if task["state"] == "pending":
             parts.append("waits for its turn")
-        elif self._first is None:
-            self._first = (now, done)  # what an earlier run did says nothing of today's pace
+        elif self._first is None or done < self._first[1]:
+            self._first = (now, done)  # what an earlier run or phase did says nothing of today's pace
         elif total and done > self._first[1]:
             pace = (now - self._first[0]) / (done - self._first[1])
             parts.append(f"about {duration((total - done) * pace)} left")

@@ -15,6 +15,7 @@ from trackflowd.errors import ControlError, QueryError, TrackflowError
 from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL, BadRequest
 from trackflowd.segment import SUFFIX
 from trackflowd.sink.base import masked
+from trackflowd.task_migrate import check_urls
 
 if TYPE_CHECKING:
     from trackflowd.supervisor import Supervisor
@@ -162,6 +163,15 @@ class Commands:
         if not 0 < since <= now:
             raise BadRequest("bad_arguments", "replay: since must be above 0 seconds and no more than since 1970")
         return self._daemon.runner.add("replay", {"since_ms": int((now - since) * 1000), "dry_run": dry_run})
+
+    async def migrate(self, **args: Any) -> dict[str, Any]:
+        """Start to move events to another store; the task.
+
+        Raises:
+            ConfigError, ControlError: urls that cannot be moved between, or too many tasks wait.
+        """
+        check_urls(args, self._daemon.cfg)
+        return self._daemon.runner.add("migrate", args)
 
     async def tasks(self) -> Sequence[dict[str, Any]]:
         """The long jobs, newest first."""

@@ -71,6 +71,16 @@ class Job:
         self._saved = time.monotonic()
         self._cancel = asyncio.Event()
 
+    @property
+    def number(self) -> int:
+        """Of the task."""
+        return self._task.id
+
+    def waits(self, reason: str) -> None:
+        """Tell people what it waits for, until the next progress."""
+        progress = self._task.progress
+        self._task.progress = Progress(progress.done, progress.total, progress.unit, f"waits: {reason}")
+
     def cancel(self) -> None:
         """Have it end after its present step."""
         self._cancel.set()
@@ -128,8 +138,8 @@ class Job:
                 if waited >= NOTE_AFTER and not noted:
                     self.note(f"waits: {error.text}")
                     noted = True
-                self._task.progress = Progress(progress.done, progress.total, progress.unit, f"waits: {error.text}")
-                await self._pause(wait)
+                self.waits(error.text)
+                await self.pause(wait)
                 waited += wait
                 wait = min(wait * 2, LONGEST_WAIT)
                 continue
@@ -138,7 +148,8 @@ class Job:
                 self.note("goes on")
             return answer
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
+        """Wait, no longer than until it is asked to end."""
         try:
             await asyncio.wait_for(self._cancel.wait(), seconds)
         except TimeoutError:
@@ -155,6 +166,7 @@ class Kind:
         args: its arguments; no others are taken.
         resumes: after a kill it can go on from its checkpoint.
         body: does it; see there.
+        secret: arguments that are urls with passwords; nobody is shown those.
     """
 
     name: str
@@ -162,6 +174,7 @@ class Kind:
     args: tuple[Arg, ...]
     resumes: bool
     body: Callable[[Job], Awaitable[Mapping[str, Any]]]
+    secret: frozenset[str] = frozenset()
 
 
 def now_ms() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trackflowd.job import Kind
+from trackflowd.task_migrate import MIGRATE
 from trackflowd.task_replay import REPLAY
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (REPLAY,)}
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (REPLAY, MIGRATE)}

@@ -16,6 +16,7 @@ from trackflowd.config import Config
 from trackflowd.errors import ControlError, DataDirError, TrackflowError
 from trackflowd.job import Ask, Cancelled, Job, Kind, now_ms
 from trackflowd.proto.control import read_args
+from trackflowd.sink.base import masked
 from trackflowd.tasks import Table, Task, TaskState
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,9 @@ class Runner:
         return self._said(task, task.whole())
 
     def _said(self, task: Task, value: dict[str, Any]) -> dict[str, Any]:
-        return {**value, "known": task.kind in self._kinds}
+        secret = self._kinds[task.kind].secret if task.kind in self._kinds else ()
+        args = {name: masked(arg) if name in secret else arg for name, arg in value["args"].items()}
+        return {**value, "args": args, "known": task.kind in self._kinds}
 
     def _truth(self, task: Task) -> Task:
         return self._held.get(task.id, task)

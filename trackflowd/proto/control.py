@@ -205,6 +205,17 @@ _COMMANDS = (
         ),
         acting=True,
     ),
+    Command(
+        "migrate",
+        "move all events to another kind of store while others come in: starts a task, answers it",
+        (
+            Arg("source", "text", "url of the store to move from; empty: the daemon's own", ""),
+            Arg("target", "text", "url of the store to move to", ""),
+            Arg("cutover", "flag", "switch the daemon to the target in the end", False),
+            Arg("plan", "flag", "only say what it would take", False),
+        ),
+        acting=True,
+    ),
     Command("tasks", "the long jobs, newest first"),
     Command("task", "one long job, with its history", (_TASK_ID,)),
     Command("task_cancel", "have a long job end after its present step", (_TASK_ID,), acting=True),

@@ -119,7 +119,10 @@ def _uuids(values: Sequence[bytes]) -> bytes:
 
 
 def _wide(values: Sequence[int]) -> bytes:
-    """UInt128; the only one is ``_batch``, the same in every row."""
+    """UInt128; the only one is ``_batch``, the same in every row, but for rows that were moved from another store."""
+    if isinstance(values, Coded):
+        encoded = [value.to_bytes(16, "little") for value in values.values]
+        return b"".join(map(encoded.__getitem__, values.codes))
     first = values[0]
     return first.to_bytes(16, "little") * len(values)
 
