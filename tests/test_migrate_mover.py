@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.batches import columns
+from tests.front_process import FrontProcess
 from tests.postgres import Cluster
 from tests.rows import event_id
 from trackflowd.batch import new_batch_id
@@ -43,8 +44,8 @@ class Stores:
         self.mover = Mover()
         self.open(self.mover)
 
-    def open(self, one: Mover) -> dict[str, Any]:
-        return one.open(self.url, "chdb:", str(self.directory), 20.0, 2**30, False)
+    def open(self, one: Mover, target: str = "chdb:") -> dict[str, Any]:
+        return one.open(self.url, target, str(self.directory), 20.0, 2**30, False)
 
     def land(self, month: int, rows: int = 10, **changed: Sequence[Any]) -> int:
         """A batch in the source; its id."""
@@ -249,6 +250,18 @@ def test_values_that_changed_rows_are_found_though_every_column_has_them_all(sto
     target.put(chunk, {**read, "path": list(read["path"])[::-1]}, lambda: None)
     found = checksums.differing(source.checksums(month, chunk.batches), target.checksums(month, chunk.batches))
     assert found == [checksums.ROW]
+
+
+def test_a_server_as_the_target_is_filled_alike(stores: Stores, month: int, tmp_path: Path) -> None:
+    for rows in (10, 3):
+        stores.land(month, rows)
+    with FrontProcess(tmp_path / "front") as server:
+        one = Mover()
+        stores.open(one, server.url)
+        one._stores()[1].kill()  # whatever a mover before has left running
+        assert walk(one, month) == {"rows": 13, "copied": 13, "mended": 0}
+        assert walk(one, month, verify=True) == {"rows": 13, "copied": 0, "mended": 0}
+        one.close()
 
 
 def test_a_plan_reads_and_writes_nothing(stores: Stores, month: int) -> None:

@@ -31,8 +31,12 @@ SETTLE = 30.0
 SHORT, ROUNDS = 1500.0, 30
 #: Holds that may be lost (rings at their mark, a process killed) before the cutover is given up for now.
 HOLDS = 5
-#: Seconds a call to the flusher may take, and the new one to be well after the switch.
-ANSWER, WELL = 30.0, 60.0
+#: Seconds a call to the flusher may take.
+ANSWER = 30.0
+#: Seconds until a flusher with the new store is to answer: after a switch, and after one whose answer was an error.
+WELL, AFTER_DOUBT = 60.0, 2.0
+#: Seconds between two looks.
+LOOK = 0.05
 
 
 @dataclass(slots=True)
@@ -270,7 +274,7 @@ class Migration:
                     "see `trackflow status` and `trackflow spool list`, land or drop them, then: "
                     f"trackflow tasks resume {self.job.number}",
                 )
-            await self.job.pause(0.05)
+            await self.job.pause(LOOK)
             self.job.check()
 
     async def _renew(self) -> int:
@@ -297,10 +301,23 @@ class Migration:
             await self._ask("store_switch", url=self.target)
         except ControlError as error:
             failure = error
-        if failure is not None and await self._store() != identity_of(self.target):
-            if failure.code == "not_held":
-                raise Lost(failure.text)
+        if await self._arrived(WELL if failure is None else AFTER_DOUBT):
+            return
+        if failure is None:
+            self.job.note("the flusher has not opened the new store yet: trackflow status")
+        elif failure.code == "not_held":
+            raise Lost(failure.text)
+        else:
             raise failure
+
+    async def _arrived(self, seconds: float) -> bool:
+        """Whether the flusher, or the one that follows it, has the new store; it may take so many seconds."""
+        until = time.monotonic() + seconds
+        while await self._store() != identity_of(self.target):
+            if time.monotonic() >= until:
+                return False
+            await self.job.pause(LOOK)
+        return True
 
     def _switched(self) -> None:
         self.place.switched_ms = self.place.switched_ms or time.time_ns() // 1_000_000

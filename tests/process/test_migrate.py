@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,13 +32,14 @@ FEW = 20
 PERSON = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
-def fill(url: str, directory: Path) -> None:
-    """Put old events into a store."""
+def fill(cluster: Cluster, database: str, directory: Path, events: int) -> str:
+    """The url of a database with so many events that landed a day ago."""
+    url = cluster.database(database)
     sink = open_sink(url, SinkOptions(directory))
     sink.open()
     made = columns(range(AT_ONCE), 0)
-    for first in range(0, OLD, AT_ONCE):
-        month = list(MONTHS)[first * len(MONTHS) // OLD]
+    for first in range(0, events, AT_ONCE):
+        month = list(MONTHS)[first * len(MONTHS) // events]
         batch_id = new_batch_id(MONTHS[month] + first)
         numbers = range(first, first + AT_ONCE)
         fresh: dict[str, Any] = {
@@ -48,6 +48,8 @@ def fill(url: str, directory: Path) -> None:
         }
         sink.insert(Batch(batch_id, 1, month, AT_ONCE, {**made, **fresh, "_batch": (batch_id,) * AT_ONCE}))
     sink.close()
+    cluster.sql(database, "UPDATE batches SET at = at - interval '1 day'")
+    return url
 
 
 class Traffic:
@@ -85,12 +87,6 @@ class Traffic:
                 self.answered.update(numbers)
             else:
                 self.refused += 1
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as made:
-        yield made
 
 
 def mover(daemon: Daemon) -> int:
@@ -139,10 +135,8 @@ def sums(cluster: Cluster, daemon: Daemon, month: int) -> tuple[dict[str, int], 
     return old, {name: int(row[f"c{n}"]) for n, name in enumerate(checksums.NAMES)}
 
 
-def test_events_move_while_others_come_in_and_the_mover_is_killed_twice(cluster: Cluster, tmp_path: Path) -> None:
-    url = cluster.database(DATABASE)
-    fill(url, tmp_path)
-    cluster.sql(DATABASE, "UPDATE batches SET at = at - interval '1 day'")
+def test_events_move_while_others_come_in_and_the_mover_is_killed_twice(postgres: Cluster, tmp_path: Path) -> None:
+    url = fill(postgres, DATABASE, tmp_path, OLD)
     daemon = Daemon(tmp_path, f"store.url={url}", "daemon.workers=1", "ring.size=4MiB")
     with daemon, Traffic(daemon) as traffic:
         number = daemon.call("migrate", target="chdb:", cutover=True)["id"]
@@ -165,7 +159,7 @@ def test_events_move_while_others_come_in_and_the_mover_is_killed_twice(cluster:
         (row,) = daemon.rows("SELECT count() AS n, uniqExact(event_id) AS ids FROM events")
         assert row == {"n": OLD + len(traffic.answered), "ids": OLD + len(traffic.answered)}
         for month in MONTHS:
-            old, new = sums(cluster, daemon, month)
+            old, new = sums(postgres, daemon, month)
             assert old == new
             assert old[checksums.COUNT] == OLD // 2
         assert task["args"]["target"] == "chdb:"
@@ -190,3 +184,34 @@ def then_old_url_in_options(daemon: Daemon, url: str) -> None:
     assert daemon.rows("SELECT count() AS n FROM events") == [before]
     assert daemon.status()["sink"]["warning"] == ""
     assert not (daemon.data_dir / "store.switch").exists()
+
+
+def test_a_flusher_and_then_the_daemon_killed_while_batches_are_held_lose_and_double_nothing(
+    postgres: Cluster, tmp_path: Path
+) -> None:
+    url = fill(postgres, "held", tmp_path, AT_ONCE)
+    daemon = Daemon(tmp_path, f"store.url={url}", "daemon.workers=1", "ring.size=4MiB")
+    with daemon:
+        traffic = Traffic(daemon)
+        with traffic:
+            number = daemon.call("migrate", target="chdb:", cutover=True)["id"]
+            until(lambda: cutting(daemon, number))
+            killed = daemon.kill("flusher")
+            until(lambda: daemon.pid("flusher") != killed)
+        until(lambda: cutting(daemon, number))
+        daemon.end()
+        daemon.start(ready=False)
+        task = ended(daemon, number)
+        assert task["state"] == "done", task
+        settle(daemon)
+        verdict = judge(daemon, traffic.sent, traffic.answered)
+        assert verdict.kept, verdict
+        (row,) = daemon.rows("SELECT count() AS n, uniqExact(event_id) AS ids FROM events")
+        assert row == {"n": AT_ONCE + len(traffic.answered), "ids": AT_ONCE + len(traffic.answered)}
+        assert daemon.status()["sink"]["url"] == "chdb:"
+
+
+def cutting(daemon: Daemon, number: int) -> bool:
+    """Whether batches are held for a task, or it has ended."""
+    task = daemon.call("task", id=number)
+    return bool(task["progress"]["text"] == "cuts over" or task["state"] == "done")
