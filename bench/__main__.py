@@ -46,6 +46,11 @@ NOUNS: Mapping[str, Noun] = {
         "choices of the ClickHouse schema, each on the same events",
         "schema DATA_DIR --variants day,zstd",
     ),
+    "migrate": Noun(
+        "bench.migrate",
+        "move events to another store under traffic, the mover killed; count what is lost",
+        "migrate --postgres postgresql://postgres@localhost/bench",
+    ),
     "report": Noun("bench.report.cli", "one page with charts of documents of runs", "report run.json peers.json"),
     "compare": Noun(
         "bench.report.compare", "what is slower or faster than before, beyond the spread", "compare a.json b.json"
