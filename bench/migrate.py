@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from bench.environment import describe
-from bench.faults import oracle
+from bench.faults import dialect, oracle
 from bench.faults.client import Client
 from bench.faults.daemon import Daemon, DaemonFailed
 from bench.faults.events import Events
@@ -140,7 +140,7 @@ def measure(options: argparse.Namespace, work: Path, say: Any) -> dict[str, Any]
         settled = client.await_idle(SETTLE)
         client.end()
         daemon.call("flush", SETTLE + 5, wait=SETTLE)
-        findings = judged(daemon, events, client.tally.next, acks, work)
+        findings = judged(daemon, events, client.tally.next, acks, work, options.to)
         old = oracle.number(daemon.query(f"SELECT count() AS n FROM events WHERE site = '{SITE}'"))
         daemon.drain()
     return {
@@ -153,11 +153,11 @@ def measure(options: argparse.Namespace, work: Path, say: Any) -> dict[str, Any]
     }  # fmt: skip
 
 
-def judged(daemon: Daemon, events: Events, sent: int, acks: Path, work: Path) -> Findings:
+def judged(daemon: Daemon, events: Events, sent: int, acks: Path, work: Path, to: str) -> Findings:
     """What was answered, held against the store."""
     judge = Oracle(events, sent, work / "failures.txt")
     judge.take_acks(acks)
-    judge.take_rows(oracle.rows(daemon.query, events))
+    judge.take_rows(oracle.rows(daemon.query, events, dialect.of(to)))
     return judge.judge()
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from trackflowd import __version__, quarantine, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd.errors import ControlError, QueryError, TrackflowError
+from trackflowd.migration import check_urls
 from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL, BadRequest
 from trackflowd.segment import SUFFIX
 from trackflowd.sink.base import masked
-from trackflowd.task_migrate import check_urls
 
 if TYPE_CHECKING:
     from trackflowd.supervisor import Supervisor

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from trackflowd.children import Channel, describe_exit
+from trackflowd.config import Config
 from trackflowd.errors import TrackflowError
 from trackflowd.job import FIRST_WAIT, LONGEST_WAIT, PASSING, Job
-from trackflowd.sink.base import SinkOptions, open_sink
+from trackflowd.proto.control import BadRequest
+from trackflowd.sink.base import SinkOptions, masked, open_sink, sql_of
 
 #: Command line of the process. Tests put their own there.
 COMMAND = [sys.executable, "-m", "trackflowd.migrate.mover"]
@@ -163,3 +165,30 @@ class Helper:
 def identity_of(url: str) -> str:
     """Identity of the store of a url. Raises ConfigError: it makes no sense."""
     return open_sink(url, SinkOptions(Path("/"))).identity
+
+
+def urls(args: Mapping[str, Any], cfg: Config) -> tuple[str, str]:
+    """Source and target of a task, with what the options know of a password.
+
+    Raises:
+        ConfigError: one makes no sense.
+    """
+    own, source = cfg.store.url, str(args["source"])
+    if not source or (identity_of(source) == identity_of(own) and masked(source) == source):
+        source = own
+    return source, str(args["target"])
+
+
+def check_urls(args: Mapping[str, Any], cfg: Config) -> None:
+    """Whether there is a way from source to target. Raises BadRequest or ConfigError: none."""
+    source, target = urls(args, cfg)
+    if sql_of(source) != "postgresql":
+        raise BadRequest("bad_arguments", f"migrate: events are moved from PostgreSQL only, not from {masked(source)}",
+                         "name it: --from postgresql://user@host:5432/database")  # fmt: skip
+    if not target and not args["plan"]:
+        raise BadRequest("bad_arguments", "migrate: where to?", "--to clickhouse://host:8123/database, or --to chdb:")
+    if target and not target.startswith(("clickhouse:", "clickhouses:", "chdb:")):
+        raise BadRequest("bad_arguments", f"migrate: events are not moved to {masked(target)}",
+                         "--to clickhouse://host:8123/database, or --to chdb:")  # fmt: skip
+    for url in filter(None, (source, target)):
+        identity_of(url)

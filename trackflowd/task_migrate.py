@@ -11,17 +11,17 @@ Each step may be done twice: what a store holds is asked for, never remembered.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trackflowd.config import Config
 from trackflowd.errors import ControlError, TrackflowError
 from trackflowd.job import Job, Kind
-from trackflowd.migration import Helper, identity_of
-from trackflowd.proto.control import Arg, BadRequest
-from trackflowd.sink.base import masked, sql_of
+from trackflowd.migration import Helper, identity_of, urls
+from trackflowd.proto.control import Arg
+from trackflowd.sink.base import masked
 
 #: Seconds the flusher holds batches back; renewed with each step.
 HOLD = 30.0
@@ -47,7 +47,6 @@ class Place:
         phase: "copy", "verify", "cutover" or "over".
         month, after: of the last batch that was done in the phase; 0 and "0": none.
         passed, total: rows of the phase that were walked over, and that there are.
-        owned: only movers write to the target.
         since_ms: the source's clock when the verify began.
         copied, mended: rows sent; of them, those that were sent again because they differed.
         verified: rows whose checksums were found equal.
@@ -64,7 +63,6 @@ class Place:
     after: str = "0"
     passed: int = 0
     total: int = 0
-    owned: bool = False
     since_ms: int = 0
     copied: int = 0
     mended: int = 0
@@ -138,12 +136,9 @@ class Migration:
 
     async def _move(self) -> None:
         place = self.place
-        if not place.owned and place.phase == "copy":
-            place.owned = not (await self.helper.up())["there"]
         for phase, following in (("copy", "verify"), ("verify", "cutover")):
             if place.phase == phase:
                 await self._walk(phase == "verify")
-                place.owned = True  # all that is in the target was found in the source
                 self._turn(following)
         if self.job.args["cutover"]:
             await self._cut_over()
@@ -169,12 +164,12 @@ class Migration:
         place.total = sum(there for _, there, _ in months)
         pace = Pace()
         for month, there, _ in months:
-            if month < place.month or not (there or not place.owned):
+            if month < place.month or not there:
                 continue
             if month > place.month:
                 place.month, place.after = month, "0"
             while True:
-                step = await self.helper.ask("step", month=month, after=place.after, verify=verify, owned=place.owned)
+                step = await self.helper.ask("step", month=month, after=place.after, verify=verify)
                 self._take(step, verify)
                 if step["done"]:
                     break
@@ -194,14 +189,12 @@ class Migration:
 
     # --------------------------------------------------------------- catch up
 
-    async def _round(self, held: bool = False) -> float:
+    async def _round(self) -> float:
         """Bring the target what has landed since the verify began; milliseconds that took."""
         began, month, after = time.monotonic(), 0, "0"
         while True:
             step = await self.helper.ask("late", since_ms=self.place.since_ms, month=month, after=after)
             self._take(step, True)
-            if held:
-                await self._renew()
             if step["done"]:
                 return (time.monotonic() - began) * 1000
             month, after = step["month"], step["after"]
@@ -249,8 +242,8 @@ class Migration:
         switched = False
         try:
             await self._settled(began)
-            await self._round(held=True)
-            await self._count()
+            await self._while_held(self._round())
+            await self._while_held(self._count())
             self._equal()
             self.job.save(asdict(self.place))
             if self.helper.started != movers:
@@ -264,6 +257,16 @@ class Migration:
                 await self._ask("store_hold", seconds=0, renew=False)
         self.place.held_ms = round((time.monotonic() - began) * 1000)
         self._switched()
+
+    async def _while_held(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something, and hold batches back as long as it takes. Raises Lost."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait([task], timeout=HOLD / 3))[0]:
+                await self._renew()
+            task.result()
+        finally:
+            task.cancel()
 
     async def _settled(self, began: float) -> None:
         """Return once nothing that was cut is open: nothing can land in the source any more."""
@@ -289,9 +292,11 @@ class Migration:
         differ = [month for month in self.place.months if month[1] and month[1] != month[2]]
         if differ:
             month, there, here = differ[0]
+            self.place.since_ms = 0
+            self._turn("verify")  # what that is, only all of it can show
             raise TrackflowError(
                 f"the stores hold {there} and {here} rows of {month}; nothing was switched",
-                f"does somebody else write to one of them? to try again: trackflow tasks resume {self.job.number}",
+                f"were rows erased meanwhile? to verify again and go on: trackflow tasks resume {self.job.number}",
             )
 
     async def _told_to_switch(self) -> None:
@@ -345,33 +350,6 @@ class Pace:
         """With so many more."""
         self._rows += rows
         return self._rows / max(time.monotonic() - self._began, 1e-3)
-
-
-def urls(args: Mapping[str, Any], cfg: Config) -> tuple[str, str]:
-    """Source and target of a task, with what the options know of a password.
-
-    Raises:
-        ConfigError: one makes no sense.
-    """
-    own, source = cfg.store.url, str(args["source"])
-    if not source or (identity_of(source) == identity_of(own) and masked(source) == source):
-        source = own
-    return source, str(args["target"])
-
-
-def check_urls(args: Mapping[str, Any], cfg: Config) -> None:
-    """Whether there is a way from source to target. Raises BadRequest or ConfigError: none."""
-    source, target = urls(args, cfg)
-    if sql_of(source) != "postgresql":
-        raise BadRequest("bad_arguments", f"migrate: events are moved from PostgreSQL only, not from {masked(source)}",
-                         "name it: --from postgresql://user@host:5432/database")  # fmt: skip
-    if not target and not args["plan"]:
-        raise BadRequest("bad_arguments", "migrate: where to?", "--to clickhouse://host:8123/database, or --to chdb:")
-    if target and not target.startswith(("clickhouse:", "clickhouses:", "chdb:")):
-        raise BadRequest("bad_arguments", f"migrate: events are not moved to {masked(target)}",
-                         "--to clickhouse://host:8123/database, or --to chdb:")  # fmt: skip
-    for url in filter(None, (source, target)):
-        identity_of(url)
 
 
 async def migrate(job: Job) -> Mapping[str, Any]:

@@ -101,14 +101,13 @@ class Mover:
         months = [[month, there.get(month, 0), here.get(month, 0)] for month in sorted({*there, *here})]
         return {"months": months, "source_bytes": source.size(), "target_bytes": target.size()}
 
-    def step(self, month: int, after: str, verify: bool, owned: bool) -> dict[str, Any]:
+    def step(self, month: int, after: str, verify: bool) -> dict[str, Any]:
         """Have the next chunk of a month in the target.
 
         Args:
             month: YYYYMM.
             after: id of the last batch of the chunk before.
             verify: compare checksums, and copy anew what differs.
-            owned: nobody but movers writes to the target, so what the source has no more may go there too.
 
         Returns:
             ``after`` for the next step, ``done``: the month is over, ``rows``, ``copied`` and ``mended`` rows.
@@ -118,9 +117,7 @@ class Mover:
         chunk = next(chunks(source.listing(month, low, MAX_BATCHES)), None)
         last = chunk.last if chunk else _END
         there = target.listing(month, low, last)
-        here = chunk.batches if chunk else {}
-        if surplus := difference(here, there).surplus:
-            self._surplus(month, surplus, owned)
+        self._drop_surplus(month, difference(chunk.batches if chunk else {}, there).surplus)
         copied = mended = 0
         if chunk:
             copied, mended = self._bring(chunk, there)
@@ -143,7 +140,9 @@ class Mover:
         found = source.since(since_ms - IN_FLIGHT, month, int(after, 16), MAX_BATCHES)
         rows = copied = mended = 0
         for each in {one[0]: None for one in found}:
-            counts = source.counts(each, [batch for at, batch in found if at == each])
+            ids = [batch for at, batch in found if at == each]
+            counts = source.counts(each, ids)
+            self._drop_surplus(each, difference(counts, target.counts(each, ids)).surplus)
             fresh = [Landed(each, batch, n) for batch, n in sorted(counts.items()) if self._known.get(batch) != n]
             for chunk in chunks(fresh):
                 done, again = self._bring(chunk, target.counts(each, list(chunk.batches)))
@@ -168,12 +167,19 @@ class Mover:
             raise StoreAway("the stores are not open")
         return self._source, self._target
 
-    def _surplus(self, month: int, batches: Sequence[int], owned: bool) -> None:
-        _, target = self._stores()
-        if not owned:
-            named = ", ".join(checksums.hexes(batches[:3]))
+    def _drop_surplus(self, month: int, batches: Sequence[int]) -> None:
+        """Remove batches from the target whose rows are gone from the source.
+
+        Raises:
+            StoreReject: some never were in the source; nothing was removed.
+        """
+        if not batches:
+            return
+        source, target = self._stores()
+        if strange := sorted(set(batches) - source.noted(batches)):
+            named = ", ".join(checksums.hexes(strange[:3]))
             raise StoreReject(
-                f"{target.identity} holds {len(batches)} batches of {month} that the source does not: {named}",
+                f"{target.identity} holds {len(strange)} batches of {month} that never were in the source: {named}",
                 "a move needs a target of its own, or one that an earlier move has begun to fill",
             )
         log.warning("%d batches of %d are gone from the source since they were copied; removed from the target",

@@ -119,6 +119,12 @@ class Source:
         rows = self._ask(lambda one: one.fetch(sql, _uuids(batches)), 10)
         return {int.from_bytes(row[0], "big"): row[1] for row in rows}
 
+    def noted(self, batches: Sequence[int]) -> set[int]:
+        """Those of some batches that landed in it once, whatever became of their rows."""
+        sql = "SELECT id FROM batches WHERE id = ANY($1::uuid[])"
+        rows = self._ask(lambda one: one.fetch(sql, _uuids(batches)), 10)
+        return {int.from_bytes(row[0], "big") for row in rows}
+
     def read(self, chunk: Chunk) -> dict[str, Sequence[Any]]:
         """Rows of a chunk as columns, as ``Batch.columns``.
 
