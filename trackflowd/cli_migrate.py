@@ -30,7 +30,9 @@ def add_commands(commands: Commands) -> None:
     migrate.add_argument(
         "--from", dest="source", default="", metavar="URL", help="store to move from; not given: the daemon's own"
     )
-    migrate.add_argument("--to", dest="target", default="", metavar="URL", help="store to move to; it must be empty")
+    migrate.add_argument(
+        "--to", dest="target", default="", metavar="URL", help="store to move to; empty, or begun by a move"
+    )
     migrate.add_argument(
         "--plan", action="store_true", help="change nothing; say what it would take and what maps to what"
     )

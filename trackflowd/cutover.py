@@ -47,6 +47,7 @@ class Cutover:
         data_dir: where ``store.switch`` is.
         journal: opened.
         make: the sink of a url, not opened.
+        end: has this process end soon.
 
     Attributes:
         url: of the store in effect.
@@ -56,10 +57,11 @@ class Cutover:
         DataDirError: the journal says that stores were switched, and how to reach the new one is lost.
     """
 
-    def __init__(self, configured: str, data_dir: Path, journal: Journal, make: Open) -> None:
+    def __init__(self, configured: str, data_dir: Path, journal: Journal, make: Open, end: Callable[[], None]) -> None:
         self._path = data_dir / FILE
         self._journal = journal
         self._make = make
+        self._end = end
         self._until = 0.0
         self._agreed = False
         self.url, self.warning = configured, ""
@@ -136,7 +138,8 @@ class Cutover:
 
         Raises:
             ControlError: nothing is held, or not all is settled; nothing has changed.
-            ConfigError, DataDirError, JournalError: likewise.
+            ConfigError, DataDirError: likewise.
+            JournalError: the next process may find that it has, or has not.
         """
         moved = Moved(before, self._make(url).identity, time.time_ns() // 1_000_000)
         if not self._until or self._journal.state.open:
@@ -144,7 +147,10 @@ class Cutover:
             error.code = "not_held"
             raise error
         self._write({"store": moved.store, "url": url})
-        self._journal.switch(moved)
+        try:
+            self._journal.switch(moved)
+        finally:
+            self._end()  # failed or not, what counts is what the next process finds on the disk
         log.warning("store: events go to %s from now on, not to %s any more", moved.store, moved.before)
         return moved.store
 

@@ -115,7 +115,7 @@ class Flusher:
         self._calm = 0
         self._lock = own(data_dir / "flusher.lock")
         self._journal = Journal(data_dir / "journal", keep=self._still_held, durable=durable)
-        self._cutover = Cutover(cfg.store.url, data_dir, self._journal, lambda url: open_sink(url, options))
+        self._cutover = Cutover(cfg.store.url, data_dir, self._journal, lambda url: open_sink(url, options), self.stop)
         self._sink: Sink = open_sink(self._cutover.url, options)
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
         spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
@@ -302,12 +302,7 @@ class Flusher:
 
     def store_switch(self, url: str) -> Any:
         """See ``Cutover.switch``. This process ends right after it."""
-
-        def switch(answer: Future[Any]) -> None:
-            answer.set_result(self._cutover.switch(url, self._sink.identity))
-            self._stopping = True
-
-        return self._in_loop(switch)
+        return self._in_loop(lambda answer: answer.set_result(self._cutover.switch(url, self._sink.identity)))
 
     def query(self, sql: str, format: str = "json", params: dict[str, Any] | None = None) -> bytes:
         """Answer of a read-only query, in format "table", "json" (a row a line) or "csv"."""
