@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import threading
 from collections import Counter
 from itertools import groupby
@@ -323,3 +324,13 @@ def test_after_the_wall_clock_has_gone_back_batches_are_still_settled_in_the_ord
 
 def away(when: str) -> None:
     raise StoreAway("x")
+
+
+def test_a_journal_of_format_1_is_taken_over_with_all_that_is_in_it(bench: Bench) -> None:
+    kept = next((Path(__file__).parent / "golden" / "journal-v1").glob("*.journal"))
+    (bench.path / "journal").mkdir(exist_ok=True)
+    shutil.copy(kept, bench.path / "journal")
+    with bench.flusher() as one:
+        assert one._journal.generation == int(kept.stem) + 1
+        assert len(list(one._journal.settled())) == 1
+        assert one._journal.state.open

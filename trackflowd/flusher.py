@@ -114,13 +114,15 @@ class Flusher:
         self._gauges_at = self._collected = 0.0
         self._calm = 0
         self._lock = own(data_dir / "flusher.lock")
-        self._journal = Journal(data_dir / "journal", keep=self._still_held, durable=durable)
+        # Opening one of format 1 begins a new file, before the rings are known: it takes all along.
+        self._journal = Journal(data_dir / "journal", keep=lambda span: True, durable=durable)
         self._cutover = Cutover(cfg.store.url, data_dir, self._journal, lambda url: open_sink(url, options), self.stop)
         self._sink: Sink = open_sink(self._cutover.url, options)
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
         spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
         quarantine = Quarantine(data_dir / "quarantine")
         self._feeds = Feeds(data_dir / "rings", quarantine, self._journal, slot, page, durable)
+        self._journal.keep = self._still_held
         columns = Columns()
         self._cutter = Cutter(
             cfg.batch, self._feeds, self._journal, self._window, columns, quarantine, slot, self._ensure
