@@ -16,7 +16,6 @@ EVENTS: list[dict[str, Any]] = [
     {"site": "demo", "name": "signup", "received": 0, "path": "/\x1b[2J"},
     {"dropped": 1200},
 ]
-STATS = {"totals": {"visitors": 1, "views": 2}, "pages": [{"name": "/", "visitors": 1, "views": 2}]}
 
 
 def test_status_is_shown_and_given_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,22 +79,6 @@ def test_a_refused_query_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_an_empty_query_is_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.operator(["query", " "]) == 1
     assert "no SQL" in capsys.readouterr().err
-
-
-def test_the_overview_is_asked_for_a_period(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["stats", "overview", "--site", "demo", "--from", "2026-11-01T00:00Z", "--to", "2026-11-02T00:00Z"]
-    with stage(tmp_path, {"stats": STATS}) as asked:
-        assert cli.operator(["--data-dir", str(tmp_path), *words]) == 0
-    args = {"name": "overview", "site": "demo", "from": 1_793_491_200_000, "to": 1_793_577_600_000}
-    assert asked == [{"name": "stats", "args": args}]
-    assert "pages" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("flag", "mark"), [("--json", '"site": null'), ("--csv", "pages,/,visitors,1")])
-def test_the_overview_has_other_forms(flag: str, mark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with stage(tmp_path, {"stats": STATS}):
-        assert cli.operator(["--data-dir", str(tmp_path), "stats", "overview", flag]) == 0
-    assert mark in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from trackflowd import cli
 from trackflowd.cli_parser import Commands, program_parser
+from trackflowd.stats import STATISTICS
 
 
 def commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -27,7 +28,8 @@ DAEMON = commands(cli._daemon_parser())
 def test_the_commands_are_these() -> None:
     assert [" ".join(path) for path in DAEMON] == ["run", "check"]
     assert [" ".join(path) for path in OPERATOR] == [
-        *("status", "tail", "query", "stats overview", "flush", "drain", "stop"),
+        *("status", "tail", "query", "flush", "drain", "stop"),
+        *(f"stats {name}" for name in STATISTICS),
         *("spool list", "spool dump", "spool drop"),
         *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
         *("replay", "migrate", "tasks list", "tasks show", "tasks cancel", "tasks resume"),

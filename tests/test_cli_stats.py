@@ -1,28 +1,27 @@
-"""cli_stats: which period is meant, and the answer as text, JSON and CSV."""
+"""cli_stats: which period is meant, what is asked, and the answer as JSON and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import tempfile
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from trackflowd.cli_stats import lines, period, show
-from trackflowd.cli_text import Style
+from tests.control_stage import stage
+from trackflowd import cli, stats
+from trackflowd.cli_stats import local_zone, period
 from trackflowd.errors import QueryError
 
 ZONE = timezone(timedelta(hours=2), "EET")
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=ZONE)
-
-VALUE: dict[str, Any] = {
-    "totals": {"visitors": 1200, "views": 3400, "revenue": 29.5},
-    "pages": [{"page": "/", "visitors": 900, "views": 2000}, {"page": "/\x1b[2J", "visitors": 450, "views": 500}],
-    "countries": [{"country": "", "visitors": 3, "views": 3}],
-    "browsers": [],
-}
+FIXED = ["--from", "2026-11-01T00:00Z", "--to", "2026-11-02T00:00Z", "--zone", "Europe/Berlin"]
+BOUNDS = {"from": 1_793_491_200_000, "to": 1_793_577_600_000}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +32,9 @@ VALUE: dict[str, Any] = {
         ("90m", None, "2026-11-20", ("2026-11-19T22:30", "2026-11-20T00:00")),
         ("today", None, None, ("2026-11-23T00:00", "2026-11-23T15:30")),
         ("yesterday", None, None, ("2026-11-22T00:00", "2026-11-23T00:00")),
+        ("week", None, None, ("2026-11-23T00:00", "2026-11-23T15:30")),
+        ("month", None, None, ("2026-11-01T00:00", "2026-11-23T15:30")),
+        ("last-month", None, None, ("2026-10-01T00:00", "2026-11-01T00:00")),
         ("24h", "2026-11-01", None, ("2026-11-01T00:00", "2026-11-23T15:30")),
         ("24h", "2026-11-01T12:00", "2026-11-02", ("2026-11-01T12:00", "2026-11-02T00:00")),
     ],
@@ -43,54 +45,149 @@ def test_a_period_is_read(span: str, start: str | None, end: str | None, expecte
 
 
 def test_a_date_with_its_own_zone_keeps_it() -> None:
-    assert period("24h", "2026-11-01T00:00Z", None, NOW).start_ms == 1_793_491_200_000
+    assert period("24h", "2026-11-01T00:00Z", None, NOW).start_ms == BOUNDS["from"]
+
+
+def test_hours_back_are_hours_and_days_back_are_days_across_a_change_of_the_clock() -> None:
+    noon = datetime(2026, 3, 29, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert period("24h", None, None, noon).start.isoformat() == "2026-03-28T11:00:00+01:00"
+    assert period("1d", None, None, noon).start.isoformat() == "2026-03-28T12:00:00+01:00"
 
 
 @pytest.mark.parametrize(
-    ("span", "start", "end"), [("soon", None, None), ("0d", None, None), ("7d", "x", None), ("7d", "2026-12-01", None)]
+    ("span", "start", "end"),
+    [("soon", None, None), ("0d", None, None), ("7d", "x", None), ("7d", "2026-12-01", None), ("99999w", None, None)],
 )
 def test_what_is_no_period_is_refused(span: str, start: str | None, end: str | None) -> None:
     with pytest.raises(QueryError):
         period(span, start, end, NOW)
 
 
-def shown(value: dict[str, Any], site: str = "") -> list[str]:
-    return lines(value, period("24h", None, None, NOW), site, Style(False))
+def test_the_zone_of_the_machine_is_found_by_name(tmp_path: Path) -> None:
+    link = tmp_path / "localtime"
+    link.symlink_to("/usr/share/zoneinfo/Europe/Berlin")
+    assert local_zone({}, link) == "Europe/Berlin"
+    assert local_zone({"TZ": ":Asia/Tokyo"}, link) == "Asia/Tokyo"
+    assert local_zone({"TZ": "CET-1CEST,M3.5.0"}, link) == "UTC"  # a rule, no name
+    assert local_zone({}, tmp_path / "none") == "UTC"
 
 
-def test_people_see_totals_and_bars() -> None:
-    text = "\n".join(shown(VALUE, "demo"))
-    assert text.startswith("demo  2026-11-22 15:30 to 2026-11-23 15:30 EET")
-    assert "visitors" in text and "1,200" in text and "29.5" in text
-    rows = [line for line in shown(VALUE) if "█" in line]
-    assert rows[0].count("█") == 2 * rows[1].count("█") == 16
-    assert text.count("(none)") == 2
-    assert "\x1b" not in text
+LIST = {"period": BOUNDS, "pages": [{"page": "/", "visitors": 1, "views": 2, "engaged_seconds": 0.5, "scroll": None}]}
+OVERVIEW = {
+    "period": BOUNDS,
+    "totals": {"visitors": 1, "views": 2},
+    "previous": {"visitors": 0, "views": 0},
+    "previous_period": {"from": BOUNDS["from"] - 86_400_000, "to": BOUNDS["from"]},
+    "pages": [{"page": "/", "visitors": 1, "views": 2}],
+}
 
 
-def test_columns_stand_under_their_names() -> None:
-    section = next(index for index, line in enumerate(shown(VALUE)) if line.startswith("pages"))
-    head, first = shown(VALUE)[section : section + 2]
-    assert head.index("visitors") + len("visitors") == first.index("900") + len("900")
-    assert head.index("views") + len("views") == len(first)
+def asked(tmp_path: Path, value: Any, *words: str, code: int = 0) -> list[dict[str, Any]]:
+    directory = Path(tempfile.mkdtemp(dir=tmp_path))
+    with stage(directory, {"stats": value}) as requests:
+        assert cli.operator(["--data-dir", str(directory), "stats", *words]) == code
+    return [request["args"] for request in requests]
 
 
-def test_an_empty_period_says_so() -> None:
-    assert shown({"totals": {"visitors": 0, "views": 0}})[-1].startswith("no events")
+def test_the_daemon_is_asked_with_everything_that_was_said(tmp_path: Path) -> None:
+    words = [
+        *("--site", "demo", "--limit", "3", "--where", "page is /", "--where", "country is not DE", "--bots"),
+        *FIXED,
+    ]
+    assert asked(tmp_path, LIST, "pages", *words) == [
+        {
+            "name": "pages", **BOUNDS, "site": "demo", "zone": "Europe/Berlin", "limit": 3, "bots": True,
+            "where": ["page is /", "country is not DE"],
+        }
+    ]  # fmt: skip
+    words = ["--step", "page is /", "--step", "event is signup", "--window", "2h", *FIXED]
+    [found] = asked(tmp_path, {"period": BOUNDS, "funnels": []}, "funnels", *words)
+    assert (found["steps"], found["window"]) == (["page is /", "event is signup"], 7200)
+    [found] = asked(tmp_path, {"period": BOUNDS, "properties": []}, "properties", "--property", "plan")
+    assert found["property"] == "plan" and found["to"] - found["from"] == 7 * 86_400_000
+    [found] = asked(tmp_path, {"period": BOUNDS, "retention": []}, "retention", "--by", "day")
+    assert found["interval"] == "day"
 
 
-def test_json_holds_the_period_and_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    show(VALUE, period("24h", None, None, NOW), "", "json")
+@pytest.mark.parametrize("name", ["live", "refused"])
+def test_what_is_of_now_has_no_period(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    value = stats.refused({"bad_json": 3}, 0) if name == "refused" else {**OVERVIEW, "minutes": []}
+    [found] = asked(tmp_path, value, name)
+    assert "from" not in found
+    assert ("all sites" in capsys.readouterr().out) == (name == "live")
+
+
+def test_people_are_told_site_period_and_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(tmp_path, LIST, "pages", "--site", "demo\x1b", "--where", "page is /", *FIXED)
+    head, _, names, row = capsys.readouterr().out.splitlines()
+    assert head == "demo�  2026-11-01 00:00 to 2026-11-02 00:00 UTC  page is /"
+    assert names.split() == ["pages", "visitors", "views", "engaged", "scroll"]
+    assert row.split() == ["/", "1", "████████████████", "2", "500", "ms", "-"]
+
+
+def test_json_holds_what_was_asked_and_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(tmp_path, OVERVIEW, "overview", "--json", *FIXED[:4], "--zone", "Europe/Berlin")
     answer = json.loads(capsys.readouterr().out)
-    assert answer["period"] == {"from": "2026-11-22T15:30:00+02:00", "to": "2026-11-23T15:30:00+02:00"}
-    assert answer["site"] is None
-    assert answer["pages"] == VALUE["pages"]
+    assert answer["period"] == {"from": "2026-11-01T00:00:00+00:00", "to": "2026-11-02T00:00:00+00:00"}
+    assert answer["previous_period"] == {"from": "2026-10-31T00:00:00+00:00", "to": "2026-11-01T00:00:00+00:00"}
+    assert (answer["site"], answer["zone"], answer["where"]) == (None, "Europe/Berlin", [])
+    assert answer["pages"] == OVERVIEW["pages"]
 
 
-def test_csv_has_a_line_for_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    show(VALUE, period("24h", None, None, NOW), "", "csv")
-    head, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+def read(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_csv_is_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(tmp_path, LIST, "pages", "--csv")
+    assert read(capsys.readouterr().out) == [
+        ["page", "visitors", "views", "engaged_seconds", "scroll"],
+        ["/", "1", "2", "0.5", ""],
+    ]
+    asked(tmp_path, {"period": BOUNDS, "properties": []}, "properties", "--property", "plan", "--csv")
+    assert read(capsys.readouterr().out) == [["value", "events", "visitors"]]
+
+
+def test_csv_of_several_tables_has_a_line_for_each_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(tmp_path, OVERVIEW, "overview", "--csv")
+    head, *rows = read(capsys.readouterr().out)
     assert head == ["section", "name", "measure", "value"]
-    assert ["totals", "", "visitors", "1200"] in rows
-    assert ["pages", "/", "views", "2000"] in rows
-    assert len(rows) == 3 + 4 + 2
+    assert rows == [
+        *(["totals", "", "visitors", "1"], ["totals", "", "views", "2"]),
+        *(["previous", "", "visitors", "0"], ["previous", "", "views", "0"]),
+        *(["pages", "/", "visitors", "1"], ["pages", "/", "views", "2"]),
+    ]
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+@pytest.mark.parametrize("name", stats.STATISTICS)
+def test_every_statistic_is_asked_for_without_further_arguments(
+    name: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked(tmp_path, {"period": BOUNDS, "totals": {}, name: []}, name, form)
+    out = capsys.readouterr().out
+    assert json.loads(out) if form == "--json" else len(read(out)) == 1
+
+
+def test_what_the_daemon_refuses_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(tmp_path, ("query", "no event of a site 'x' is stored", "sites: one"), "overview", "--site", "x", code=1)
+    assert capsys.readouterr().err == "trackflow: no event of a site 'x' is stored\n  sites: one\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["overview", "--zone", "Mars/Base"], "no time zone"),
+        (["pages", "--period", "soon"], "no period"),
+    ],
+)
+def test_what_makes_no_sense_is_not_sent(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.operator(["stats", *words]) == 1
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("window", ["0s", "soon"])
+def test_a_window_is_a_span_of_time(window: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.operator(["stats", "funnels", "--window", window])
+    assert "--window" in capsys.readouterr().err

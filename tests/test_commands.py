@@ -83,6 +83,10 @@ def test_a_statistic_is_asked_of_the_flusher_with_its_period(tmp_path: Path) -> 
         assert await running.commands.stats("overview", **period) == {"name": "overview", "args": period}
         open_end = await running.commands.stats("overview", **{"site": "", "from": 5, "to": 0})
         assert open_end["args"]["to"] > 1_700_000_000_000
+        slot = running.supervisor.crew.slot(running.supervisor.crew.workers[0])
+        slot.refuse("bad_json")
+        value = await running.commands.stats("refused", **{"site": "", "from": 0, "to": 0})
+        assert value == {"totals": {"refused": 1, "left_out": 0}, "refused": [{"reason": "bad_json", "count": 1}]}
 
     play(tmp_path, story)
 

@@ -49,6 +49,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sink",
             "sink.*",
             "stats",
+            "stats.*",
             "client",
             "loop",
             "geofetch",

@@ -1,48 +1,76 @@
-"""stats: the overview against the same figures worked out in Python, over chDB and PostgreSQL."""
+"""stats: every statistic over chDB and PostgreSQL against the same worked out by plain loops in Python."""
 
 from __future__ import annotations
 
-import random
+import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.batches import PARTITION, columns
 from tests.postgres import Cluster
-from tests.rows import NOW
+from tests.stats_events import BEGIN, DAY, DAYS, HOUR, land, made_events
+from tests.stats_reference import Event, Question, Reference, Row, entry, exit_, first_of
 from trackflowd import stats
 from trackflowd.errors import QueryError
-from trackflowd.sink.base import Batch, QueryLimits, SinkOptions, open_sink
+from trackflowd.sink.base import QueryLimits, SinkOptions, open_sink
 
-HOUR = 3_600_000
-ROWS = 3000
-Event = dict[str, Any]
+#: Events of the comparison; the slow form has 100,000 (TRACKFLOW_STATS_EVENTS=100000).
+EVENTS = made_events(int(os.environ.get("TRACKFLOW_STATS_EVENTS", "20000")))
 
-
-def made_events() -> list[Event]:
-    """Events of two sites over two days, some by bots."""
-    chosen = random.Random(7)
-    made = columns(range(ROWS), 1)
-    for n in range(ROWS):
-        age = chosen.randrange(0, 48 * HOUR)
-        made["site"][n] = chosen.choice(["one", "one", "two"])
-        made["received"][n] = NOW
-        made["time"][n] = NOW - age
-        made["visitor"][n] = chosen.randrange(200)
-        made["name"][n] = chosen.choice(["pageview", "pageview", "signup"])
-        made["path"][n] = f"/{chosen.randrange(30)}"
-        made["source"][n] = chosen.choice(["", "Google", "Bing"])
-        made["country"][n] = chosen.choice(["DE", "GB", ""])
-        made["browser"][n] = chosen.choice(["Firefox", "Chrome"])
-        made["bot"][n] = chosen.choice(["", "", "", "rule"])
-    return [dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True)]
+#: All of it; a day in Berlin on which the clock leaps; the end of a month, from the middle of an hour.
+ALL = (BEGIN, BEGIN + DAYS * DAY)
+LEAP = (BEGIN + 3 * DAY - HOUR, BEGIN + 4 * DAY - 2 * HOUR)
+TURN = (BEGIN + 5 * DAY + 12 * HOUR + 1234, BEGIN + 6 * DAY + 7 * HOUR + 1)
 
 
-EVENTS = made_events()
+def of(field: str, *values: str) -> Callable[[Event], bool]:
+    return lambda event: event[field] in values
+
+
+def _of_all(*tests: Callable[[Event], bool]) -> Callable[[Event], bool]:
+    return lambda event: all(test(event) for test in tests)
+
+
+#: What is asked, as arguments and as the reference has it.
+ASKED: dict[str, tuple[dict[str, Any], Question]] = {
+    "everything": ({}, Question(*ALL)),
+    "a site on the day the clock leaps": ({"site": "one"}, Question(*LEAP, "one")),
+    "the end of a month": ({}, Question(*TURN)),
+    "bots too": ({"bots": True}, Question(*TURN, bots=True)),
+    "pages and countries": (
+        {"where": ["page contains /docs/", "country is not DE"]},
+        Question(*ALL, passes=lambda e: "/docs/" in e["path"] and e["country"] != "DE"),
+    ),
+    "a source": ({"where": ["source is Google"]}, Question(*TURN, begins=of("source", "Google"))),
+    "a source, and what is done": (
+        {"site": "two", "where": ["campaign is not spring", "medium contains o", "event is signup", "device=desktop"]},
+        Question(
+            *ALL, "two", _of_all(of("name", "signup"), of("device", "desktop")),
+            lambda e: e["utm_campaign"] != "spring" and "o" in e["medium"],
+        ),
+    ),
+    "texts that are no plain words": (
+        {"where": ["page is /it's \\ a\ttab", "city is not München"]},
+        Question(*ALL, passes=_of_all(of("path", "/it's \\ a\ttab"), lambda e: e["city"] != "München")),
+    ),
+    "a property": (
+        {"where": ["property plan is it's", "property:ä != 1"]},
+        Question(*ALL, passes=lambda e: e["props"].get("plan", "") == "it's" and e["props"].get("ä", "") != "1"),
+    ),
+    "a property that most have not": (
+        {"where": ["property plan is not pro", "browser !~ fox"]},
+        Question(*LEAP, passes=lambda e: e["props"].get("plan", "") != "pro" and "fox" not in e["browser"]),
+    ),
+    "a period without events": ({}, Question(BEGIN - 90 * DAY, BEGIN - 60 * DAY)),
+}  # fmt: skip
+
+Ask = Callable[..., dict[str, Any]]
+
+#: What each store answered while it was empty, of all sites and of one (an embedded engine has one store a process).
+EMPTY: dict[str, dict[str, tuple[dict[str, Any], QueryError]]] = {store: {} for store in stats.STORES}
 
 
 @pytest.fixture(scope="module", params=stats.STORES)
@@ -56,96 +84,222 @@ def run(store: str, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster)
     url = "chdb:" if store == "clickhouse" else postgres.database("stats")
     sink = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), memory=2**30))
     sink.open()
-    sink.insert(Batch(1, 1, PARTITION, ROWS, {name: [event[name] for event in EVENTS] for name in EVENTS[0]}))
-    yield lambda sql, params: stats.rows(sink.query(sql, "json", QueryLimits(), params))
+
+    def run(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
+        return stats.rows(sink.query(sql, "json", QueryLimits(), params))
+
+    for name in stats.STATISTICS.keys() - {"refused"}:
+        with pytest.raises(QueryError) as caught:
+            stats.answer(run, name, {"site": "one"}, store)
+        EMPTY[store][name] = (stats.answer(run, name, {}, store), caught.value)
+    land(sink, EVENTS)
+    if store == "postgresql":
+        postgres.sql("stats", "ANALYZE")
+    yield run
     sink.close()
 
 
-def figures(events: Sequence[Event], label: str) -> list[dict[str, Any]]:
-    grouped: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        grouped[event[label]].append(event)
-    rows = [
-        {
-            "name": name,
-            "visitors": len({(event["site"], event["visitor"]) for event in group}),
-            "views": sum(event["name"] == "pageview" for event in group),
-        }
-        for name, group in grouped.items()
-    ]
-    return sorted(rows, key=lambda row: (-row["visitors"], -row["views"], row["name"]))
+@pytest.fixture(scope="module")
+def ask(run: stats.Run, store: str) -> Ask:
+    def ask(name: str, period: Question | tuple[int, int], **args: Any) -> dict[str, Any]:
+        start, end = (period.start, period.end) if isinstance(period, Question) else period
+        return stats.answer(run, name, {"from": start, "to": end, "limit": 1000, **args}, store)
+
+    return ask
 
 
-def expected(site: str, start: int, end: int, limit: int) -> dict[str, Any]:
-    events = [
-        event for event in EVENTS
-        if event["site"] in (site or event["site"],) and start <= event["time"] < end and not event["bot"]
-    ]  # fmt: skip
-    visitors: dict[tuple[str, int], list[Event]] = defaultdict(list)
-    for event in sorted(events, key=lambda event: event["time"]):
-        visitors[event["site"], event["visitor"]].append(event)
-    visits = sum(1 + sum(b["time"] - a["time"] >= HOUR // 2 for a, b in pairwise(group)) for group in visitors.values())
-    views = [event for event in events if event["name"] == "pageview"]
-    first = {id(event): group[0]["source"] for group in visitors.values() for event in group}
-    sourced = [{**event, "source": first[id(event)]} for event in events]
-    totals = {"visitors": len(visitors), "visits": visits, "views": len(views), "events": len(events) - len(views)}
-    return {
-        "totals": totals,
-        "pages": figures(views, "path")[:limit],
-        "sources": figures(sourced, "source")[:limit],
-        "countries": figures(events, "country")[:limit],
-        "browsers": figures(events, "browser")[:limit],
-    }
+@pytest.fixture(params=ASKED)
+def asked(request: pytest.FixtureRequest) -> tuple[dict[str, Any], Question, Reference]:
+    args, question = ASKED[request.param]
+    return args, question, _reference(request.param)
+
+
+_KNOWN: dict[str, Reference] = {}
+
+
+def _reference(name: str) -> Reference:
+    if name not in _KNOWN:
+        _KNOWN[name] = Reference(EVENTS, ASKED[name][1])
+    return _KNOWN[name]
+
+
+#: Every statistic that is one list, and how the reference makes it.
+LISTS: dict[str, Callable[[Reference], list[Row]]] = {
+    "pages": Reference.pages,
+    "entries": lambda made: made.of_visits("page", entry),
+    "exits": lambda made: made.of_visits("page", exit_),
+    "sources": lambda made: made.of_visits("source", first_of("source")),
+    "mediums": lambda made: made.of_visits("medium", first_of("medium")),
+    "campaigns": lambda made: made.of_visits("campaign", first_of("utm_campaign")),
+    "referrers": lambda made: made.of_visits("referrer", first_of("referrer_host")),
+    "countries": lambda made: made.of_events("country"),
+    "regions": lambda made: made.of_events("country", "region"),
+    "cities": lambda made: made.of_events("country", "region", "city"),
+    "browsers": lambda made: made.of_events("browser"),
+    "os": lambda made: made.of_events("os"),
+    "devices": lambda made: made.of_events("device"),
+    "events": Reference.events,
+    "properties": Reference.properties,
+    "revenue": Reference.revenue,
+}
+
+Asked = tuple[dict[str, Any], Question, Reference]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_has_the_rows_of_the_events_in_the_same_order(name: str, ask: Ask, asked: Asked) -> None:
+    args, question, reference = asked
+    value = ask(name, question, **args)
+    assert value[name] == LISTS[name](reference)
+    assert [list(row) for row in value[name][:1]] in ([], [[c.name for c in stats.STATISTICS[name].columns]])
+
+
+def test_the_values_of_a_property_are_counted(ask: Ask, asked: Asked) -> None:
+    args, question, reference = asked
+    assert ask("properties", question, property="plan", **args)["properties"] == reference.values("plan")
+    assert ask("properties", question, property="no such", **args)["properties"] == []
+
+
+def test_the_overview_has_the_figures_of_the_events(ask: Ask, asked: Asked) -> None:
+    args, question, reference = asked
+    value = ask("overview", question, **args)
+    assert value["totals"] == reference.totals()
+    shown = {"pages": "views", "sources": "visits", "countries": "views", "browsers": "views"}
+    for part, figure in shown.items():
+        label = stats.STATISTICS[part].columns[0].name
+        rows = [{name: row[name] for name in (label, "visitors", figure)} for row in LISTS[part](reference)]
+        assert value[part] == rows
+    assert list(value) == ["period", "totals", "previous", "previous_period", *shown]
 
 
 @pytest.mark.parametrize(
-    ("site", "start", "end", "limit"),
+    ("period", "zone", "before"),
     [
-        ("one", NOW - 24 * HOUR, NOW, 10),
-        ("", NOW - 48 * HOUR, NOW + 1, 1000),
-        ("two", NOW - 30 * HOUR, NOW - 7 * HOUR, 3),
-        ("none", NOW - 48 * HOUR, NOW, 10),
+        # Today in Berlin until 14:00, after the leap, against yesterday until 14:00: an hour more.
+        ((BEGIN + 3 * DAY - HOUR, BEGIN + 3 * DAY + 12 * HOUR), "Europe/Berlin",
+         (BEGIN + 2 * DAY - HOUR, BEGIN + 2 * DAY + 13 * HOUR)),
+        ((BEGIN + 6 * DAY, BEGIN + 6 * DAY + HOUR), "UTC", (BEGIN + 5 * DAY, BEGIN + 5 * DAY + HOUR)),
+        ((BEGIN + 5 * DAY, BEGIN + 7 * DAY), "UTC", (BEGIN + 3 * DAY, BEGIN + 5 * DAY)),
+        ((BEGIN + 6 * DAY, BEGIN + 36 * DAY), "UTC", (BEGIN - 25 * DAY, BEGIN + 6 * DAY)),  # April against March
     ],
-)
-def test_the_overview_has_the_figures_of_the_events(
-    run: stats.Run, store: str, site: str, start: int, end: int, limit: int
+)  # fmt: skip
+def test_the_overview_compares_with_the_period_before(
+    ask: Ask, period: tuple[int, int], zone: str, before: tuple[int, int]
 ) -> None:
-    found = stats.overview(run, site, start, end, limit, store)
-    assert found == expected(site, start, end, limit)
-    assert list(found) == ["totals", *stats.LISTS]
-
-
-def test_a_statistic_is_answered_by_name(run: stats.Run, store: str) -> None:
-    args = {"site": "one", "from": NOW - 24 * HOUR, "to": NOW}
-    assert stats.answer(run, "overview", args, store) == expected("one", NOW - 24 * HOUR, NOW, 10)
-    assert stats.answer(run, "overview", {**args, "site": None, "limit": 1}, store)["pages"][1:] == []
+    value = ask("overview", period, zone=zone)
+    assert value["previous_period"] == dict(zip(("from", "to"), before, strict=True))
+    assert value["previous"] == Reference(EVENTS, Question(*before)).totals()
+    assert value["previous"]["events"] > 0
 
 
 @pytest.mark.parametrize(
-    ("name", "args"),
+    ("width", "zone", "period", "first", "number"),
     [
-        ("nope", {"from": 1, "to": 2}),
-        ("overview", {"to": 2}),
-        ("overview", {"from": "x", "to": 2}),
-        ("overview", {"from": 2, "to": 2}),
-        ("overview", {"from": -1, "to": 2}),
-        ("overview", {"from": 1, "to": 2, "limit": 1001}),
+        ("minute", "UTC", (TURN[0], TURN[0] + HOUR), "2026-03-31T12:00:00+00:00", 61),
+        ("hour", "Europe/Berlin", LEAP, "2026-03-29T00:00:00+01:00", 23),
+        ("hour", "Asia/Kathmandu", LEAP, "2026-03-29T04:00:00+05:45", 24),
+        ("day", "America/New_York", ALL, "2026-03-25T00:00:00-04:00", 10),
+        ("week", "Europe/Berlin", ALL, "2026-03-23T00:00:00+01:00", 2),
+        ("month", "Pacific/Auckland", ALL, "2026-03-01T00:00:00+13:00", 2),
+        ("", "UTC", ALL, "2026-03-26T00:00:00+00:00", 9),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_the_store_is_asked(name: str, args: Mapping[str, Any]) -> None:
-    def never(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
-        raise AssertionError
+def test_a_timeseries_has_every_bucket_of_the_zone(
+    ask: Ask, width: str, zone: str, period: tuple[int, int], first: str, number: int
+) -> None:
 
-    with pytest.raises(QueryError):
-        stats.answer(never, name, args)
+    for args, question in (
+        ({}, Question(*period)),
+        ({"where": ["source is Google"]}, Question(*period, begins=of("source", "Google"))),
+    ):
+        rows = ask("timeseries", period, interval=width, zone=zone, **args)["timeseries"]
+        assert (rows[0]["time"], len(rows)) == (first, number)
+        starts = [round(datetime.fromisoformat(row.pop("time")).timestamp() * 1000) for row in rows]
+        assert rows == Reference(EVENTS, question).series([period[0], *starts[1:]])
 
 
-@pytest.mark.parametrize("kind", stats.STORES)
-def test_every_part_has_its_sql_and_nothing_else_is_read(kind: str) -> None:
-    there = {path.stem for path in (Path(stats.__file__).parent / kind).glob("*.sql")}
-    assert there == {"overview_totals", *(f"overview_{part}" for part in stats.LISTS)}
-    for name in there:
-        assert "bot = ''" in stats.load(kind, name)
-    for name in ("overview_nope", "../clickhouse/overview_pages"):
-        with pytest.raises(QueryError, match="no statistic"):
-            stats.load(kind, name)
+STEPS = [
+    (["event is pageview", "event is signup"], [of("name", "pageview"), of("name", "signup")]),
+    (["page is /", "page contains docs", "event is order", "page is /"],
+     [of("path", "/"), lambda e: "docs" in e["path"], of("name", "order"), of("path", "/")]),
+    ([], [of("name", "pageview"), of("name", "pageview"), lambda e: e["name"] != "pageview"]),
+    (["property plan is pro"], [lambda e: e["props"].get("plan") == "pro"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("window", [900, 24 * 3600])
+@pytest.mark.parametrize(("steps", "tests"), STEPS)
+def test_a_funnel_counts_who_came_how_far(
+    ask: Ask, asked: Asked, steps: list[str], tests: Sequence[Callable[[Event], bool]], window: int
+) -> None:
+    args, question, reference = asked
+    rows = ask("funnels", question, steps=steps, window=window, **args)["funnels"]
+    found = [row["visitors"] for row in rows]
+    assert found == reference.funnel(tests, window * 1000)
+    assert [row["of_first"] for row in rows] == [round(n / found[0], 4) if found[0] else None for n in found]
+    assert [row["step"] for row in rows][: len(steps)] == steps
+
+
+@pytest.mark.parametrize("width", ["day", "week"])
+def test_retention_follows_people_with_a_user_id(ask: Ask, asked: Asked, width: str) -> None:
+    args, question, reference = asked
+    period = (question.start, question.end)
+    rows = ask("retention", period, interval=width, zone="Europe/Berlin", **args)["retention"]
+    days = [BEGIN - HOUR + n * DAY - (HOUR if n > 3 else 0) for n in range(-90, DAYS + 1)]  # midnights in Berlin
+    wide = days if width == "day" else days[4::7]  # 90 days before a Thursday is a Friday; four later a Tuesday
+    if width == "week":
+        wide = [day for day in days if (day + 2 * HOUR - BEGIN) // DAY % 7 == 4]
+    starts = [period[0], *(start for start in wide if period[0] < start < period[1])]
+    assert [{name: row[name] for name in row if name != "cohort"} for row in rows] == reference.retention(starts)
+
+
+def test_live_is_the_last_minutes(ask: Ask) -> None:
+    by_span: dict[int, int] = defaultdict(int)
+    for event in EVENTS:
+        by_span[event["time"] // 300_000] += 1
+    end = (max(by_span, key=lambda span: by_span[span]) + 1) * 300_000 - 1  # within the busiest five minutes
+    value = ask("live", (0, end))
+    there = Reference(EVENTS, Question(end - 300_000, end))
+    assert value["totals"] == {name: there.totals()[name] for name in ("visitors", "views", "events")}
+    assert value["totals"]["visitors"] > 0
+    assert [row["country"] for row in value["countries"]] == [row["country"] for row in there.of_events("country")]
+    views = Reference(EVENTS, Question(end - 30 * 60_000, end)).totals()["views"]
+    assert (sum(row["views"] for row in value["minutes"]), len(value["minutes"])) == (views, 31)
+
+
+def test_a_list_is_cut_at_its_limit(ask: Ask) -> None:
+    assert ask("cities", ALL, limit=2)["cities"] == ask("cities", ALL)["cities"][:2]
+    assert ask("overview", ALL, limit=1)["pages"] == ask("overview", ALL)["pages"][:1]
+
+
+def test_a_site_nobody_knows_is_told_from_one_without_events_in_the_period(ask: Ask) -> None:
+    assert ask("countries", (1, 2), site="one")["countries"] == []
+    for name in stats.STATISTICS.keys() - {"refused"}:
+        with pytest.raises(QueryError, match="no event of a site 'tow' is stored") as caught:
+            ask(name, ALL, site="tow")
+        assert "one, two" in caught.value.hint
+
+
+def test_the_beginning_of_time_has_no_period_before_it(ask: Ask) -> None:
+    value = ask("overview", (1, DAY))
+    assert "previous" not in value and value["totals"]["visitors"] == 0
+
+
+def test_values_reach_the_store_as_values(ask: Ask) -> None:
+    for text in ("' OR 1 = 1 --", "\\", "{start_ms:Int64}", "{{kept}}", "%s", "\n\t", "ä\u2028🎈"):
+        assert ask("countries", ALL, where=[f"event is {text}"])["countries"] == []
+        assert ask("events", ALL, where=[f"property x{text}x contains {text} x"])["events"] == []
+
+
+def test_an_empty_store_answers_every_statistic(store: str, run: stats.Run) -> None:
+    for name, (value, error) in EMPTY[store].items():
+        rows = [row for part in value.values() if isinstance(part, list) for row in part]
+        numbers = [n for row in [*rows, value.get("totals", {})] for n in row.values() if not isinstance(n, str)]
+        assert not any(numbers), name
+        assert ("'one'" in error.text, error.hint) == (True, "no event is stored")
+
+
+def test_refusals_are_told_by_reason() -> None:
+    value = stats.refused({"bad_json": 2, "empty": 0, "timeout": 7, "bad_type": 2}, 3)
+    assert value["totals"] == {"refused": 11, "left_out": 3}
+    assert [row["reason"] for row in value["refused"]] == ["timeout", "bad_json", "bad_type"]

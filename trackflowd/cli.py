@@ -32,6 +32,7 @@ from trackflowd import (
     cli_replay,
     cli_run,
     cli_spool,
+    cli_stats,
     cli_tasks,
     cli_tools,
     cli_verify,
@@ -150,6 +151,7 @@ def _operator_parser() -> argparse.ArgumentParser:
         target.add_argument("--data-dir", metavar="DIR", default=default, help="the daemon's data directory")
     commands = Commands(parser, [shared])
     cli_ask.add_commands(commands)
+    cli_stats.add_commands(commands)
     cli_spool.add_commands(commands)
     cli_quarantine.add_commands(commands)
     cli_replay.add_commands(commands)

@@ -1,14 +1,12 @@
-"""``trackflow``'s commands that speak to the running daemon: status, tail, query, stats, flush, drain, stop."""
+"""``trackflow``'s commands that speak to the running daemon: status, tail, query, flush, drain, stop."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from datetime import datetime
-from typing import Any
 
-from trackflowd import cli_stats, cli_status
+from trackflowd import cli_status
 from trackflowd.cli_event import event_line
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_text import Style, clean, count, duration, say, size, to_json
@@ -56,7 +54,6 @@ def add_commands(commands: Commands) -> None:
     query.add_argument("sql", metavar="SQL", help="the statement; - reads it from standard input")
     query.add_argument("--format", choices=("table", "json", "csv"), default="table", help="json: one object per row")
     query.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
-    _add_stats(commands)
     flush = commands.add(
         "flush",
         "store what rings and spool hold now, and wait until it is stored",
@@ -81,32 +78,6 @@ def add_commands(commands: Commands) -> None:
     stop.set_defaults(command="stop", told="stopping: what is not stored yet waits in the rings")
     for parser in (drain, stop):
         parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def _add_stats(commands: Commands) -> None:
-    stats = commands.group(
-        "stats", "statistics over a period", "trackflow stats overview --site example.com --period 7d"
-    )
-    overview = stats.add(
-        "overview",
-        "visitors, views, top pages, sources, countries, browsers",
-        _overview,
-        "trackflow stats overview\ntrackflow stats overview --site example.com --period today\n"
-        "trackflow stats overview --from 2026-11-01 --to 2026-12-01 --csv",
-    )
-    overview.add_argument("--site", default="", help="only this site (default: all)")
-    overview.add_argument(
-        "--period", default="24h", help="today, yesterday, or a span back from now: 24h, 7d, 4w (default: 24h)"
-    )
-    overview.add_argument(
-        "--from", dest="start", metavar="DATE", help="begin, as 2026-11-01 or 2026-11-01T12:00; instead of --period"
-    )
-    overview.add_argument("--to", dest="end", metavar="DATE", help="end, not included (default: now)")
-    form = overview.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_const", const="json", dest="format", help="as JSON")
-    form.add_argument(
-        "--csv", action="store_const", const="csv", dest="format", help="as CSV: section, name, visitors, …"
-    )
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -136,16 +107,6 @@ def _query(args: argparse.Namespace) -> int:
     if sys.stdout.isatty():
         text = clean(text, keep="\n\t")
     sys.stdout.write(text if not text or text.endswith("\n") else text + "\n")
-    return 0
-
-
-def _overview(args: argparse.Namespace) -> int:
-    now = datetime.now().astimezone()
-    period = cli_stats.period(args.period, args.start, args.end, now)
-    with connect(args) as client:
-        span = {"from": period.start_ms, "to": period.end_ms}
-        value: dict[str, Any] = client.call("stats", name="overview", site=args.site, **span)
-    cli_stats.show(value, period, args.site, args.format)
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trackflowd import __version__, quarantine, ringview, statusview
+from trackflowd import __version__, quarantine, ringview, stats, statusview
 from trackflowd import config as configuration
 from trackflowd.errors import ControlError, QueryError, TrackflowError
 from trackflowd.migration import check_urls
@@ -106,7 +106,11 @@ class Commands:
         return raw
 
     async def stats(self, name: str, **period: Any) -> Any:
-        """A named statistic, as the flusher gives it."""
+        """A named statistic, as the flusher gives it; what was refused is known here."""
+        if name == "refused":
+            crew = self._daemon.crew
+            left_out = sum(crew.slot(seat).get("events_policy") for seat in crew.workers)
+            return stats.refused(statusview.refusals(crew), left_out)
         if not period["to"]:
             period["to"] = time.time_ns() // 1_000_000
         timeout = self._daemon.cfg.query.max_seconds + GRACE

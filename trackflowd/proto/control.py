@@ -182,12 +182,20 @@ _COMMANDS = (
     ),
     Command(
         "stats",
-        "a named statistic",
+        "a named statistic (docs/statistics.md)",
         (
             Arg("name", "text", "which", "overview"),
             Arg("site", "text", "which site; empty: all", ""),
-            Arg("from", "number", "begin of the period, ms since 1970 UTC", 0),
+            Arg("from", "number", "begin of the period, ms since 1970 UTC; 0: as the statistic has it", 0),
             Arg("to", "number", "end of the period, ms since 1970 UTC; 0: now", 0),
+            Arg("zone", "text", "IANA zone in which days begin", "UTC"),
+            Arg("where", "list", "filters, as in: page is /pricing", ()),
+            Arg("bots", "flag", "count bots too", False),
+            Arg("limit", "number", "rows of each list; 0: 10", 0),
+            Arg("interval", "text", "minute, hour, day, week or month; empty: what suits the period", ""),
+            Arg("property", "text", "of properties: the one whose values are asked for", ""),
+            Arg("steps", "list", "of funnels: filters, a step each; none: a page, a second page, an event", ()),
+            Arg("window", "number", "of funnels: seconds from the first step to the last; 0: a day", 0),
         ),
     ),
     Command(

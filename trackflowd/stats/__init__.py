@@ -1,59 +1,34 @@
-"""Named statistics: one ``.sql`` per store and part, and what puts the parts together.
+"""Named statistics: one ``.sql`` per store and name, and what puts questions and answers together.
 
-Nothing here knows how a store is reached: the caller hands in a function that runs SQL with parameters. Every SQL
-takes the same ones: ``site`` ("" for all), ``start_ms`` and ``end_ms`` (ms since 1970 UTC, end excluded; of the
-time an event happened), ``late_ms`` and ``limit``. Bots are left out everywhere.
+Nothing here knows how a store is reached: the caller hands in a function that runs SQL with parameters.
 
-Visitors are counted by a hash whose salt is new every day: who comes on two days counts twice.
+Visitors are counted by a hash whose salt is new every day: who comes on two days counts twice. docs/statistics.md says
+what a visit, a bounce and each column is.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from trackflowd.errors import QueryError
+from trackflowd.stats import periods
+from trackflowd.stats.catalogue import LIVE, OVERVIEW, STATISTICS, TOTALS, VALUES, Column
+from trackflowd.stats.compose import STORES, Scope, compose, load
+from trackflowd.stats.request import Request, read
+
+__all__ = ["STATISTICS", "STORES", "Run", "answer", "refused", "rows"]
 
 #: Runs SQL with the values of its ``{name:Type}`` parameters; gives the rows, by column name.
 Run = Callable[[str, Mapping[str, str | int]], Sequence[Mapping[str, Any]]]
 
-#: Kinds of store that have SQL of their own; "clickhouse" also stands for chDB.
-STORES = ("clickhouse", "postgresql")
+#: "live": who sent an event in so many ms is there; views are shown for so many minutes.
+_THERE_MS = 5 * 60_000
+_MINUTES = 30
 
-#: Numbers of the overview, in the order they are shown.
-TOTALS = ("visitors", "visits", "views", "events")
-
-#: Parts of the overview that are lists, in the order they are shown.
-LISTS = ("pages", "sources", "countries", "browsers")
-
-#: An event may arrive so long after it happened (ms: seven days). Bounds the months that are read.
-LATE_MS = 7 * 24 * 3600 * 1000
-
-#: Rows of one list, unless asked otherwise, and at most.
-DEFAULT_LIMIT = 10
-MAX_LIMIT = 1000
-
-_HERE = Path(__file__).parent
-
-
-@cache
-def load(store: str, name: str) -> str:
-    """SQL of one part of a statistic.
-
-    Args:
-        store: one of ``STORES``.
-        name: such as ``overview_pages``.
-
-    Raises:
-        QueryError: there is none of that name for that store.
-    """
-    path = _HERE / store / f"{name}.sql"
-    if not name.isidentifier() or not store.isidentifier() or not path.is_file():
-        raise QueryError(f"no statistic {name!r} for {store!r}")
-    return path.read_text(encoding="utf-8")
+#: Cohorts of a retention at most.
+_MAX_COHORTS = 60
 
 
 def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhouse") -> dict[str, Any]:
@@ -61,62 +36,190 @@ def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhous
 
     Args:
         run: see ``Run``.
-        name: only "overview" so far.
-        args: ``site`` ("" or absent: all), ``from`` and ``to`` (ms since 1970 UTC), ``limit`` (or absent).
-        store: kind of store that run asks (see ``load``).
-
-    Raises:
-        QueryError: no such statistic, arguments that make no sense, or what run raises.
-    """
-    if name != "overview":
-        raise QueryError(f"no statistic {name!r}", "overview")
-    try:
-        site, start, end = str(args.get("site") or ""), int(args["from"]), int(args["to"])
-        limit = int(args.get("limit") or DEFAULT_LIMIT)
-    except (KeyError, TypeError, ValueError) as error:
-        raise QueryError(f"statistic {name}: {error!r}", "site, from and to in ms, limit") from error
-    return overview(run, site, start, end, limit, store)
-
-
-def overview(
-    run: Run, site: str, start_ms: int, end_ms: int, limit: int = DEFAULT_LIMIT, store: str = "clickhouse"
-) -> dict[str, Any]:
-    """What went on at a site in a period.
-
-    Args:
-        run: see ``Run``.
-        site: its name; "" for all sites together.
-        start_ms, end_ms: the period, ms since 1970 UTC, end excluded.
-        limit: rows of each list, 1 to 1000.
-        store: kind of store that run asks (see ``load``).
+        name: one of ``STATISTICS`` but "refused", which no store knows (see ``refused``).
+        args: see ``request.read``.
+        store: kind of store that run asks, one of ``STORES``.
 
     Returns:
-        ``totals``: ``visitors``, ``visits`` (one ends after 30 minutes without an event), ``views`` (page views)
-        and ``events`` (all others) as numbers; ``pages``, ``sources``, ``countries`` and ``browsers`` as lists of
-        ``{"name", "visitors", "views"}``, most visitors first.
+        ``period`` (``from`` and ``to``, ms since 1970 UTC), the rows under the statistic's name, or, for "overview" and
+        "live", under those of their parts; there ``totals`` are numbers by name, and ``previous`` the same of the
+        ``previous_period``.
 
     Raises:
-        QueryError: the period or limit makes no sense, or what run raises.
+        QueryError: no such statistic, arguments that make no sense, no such site, or what run raises.
     """
-    if not 0 <= start_ms < end_ms:
-        raise QueryError("the period ends before it begins")
-    if not 1 <= limit <= MAX_LIMIT:
-        raise QueryError(f"limit: {limit} is not between 1 and {MAX_LIMIT}")
-    params: dict[str, str | int] = {
-        "site": site,
-        "start_ms": start_ms,
-        "end_ms": end_ms,
-        "late_ms": LATE_MS,
-        "limit": limit,
-    }
-    totals = run(load(store, "overview_totals"), params)[0]
-    value: dict[str, Any] = {"totals": {name: int(totals[name]) for name in TOTALS}}
-    for part in LISTS:
-        value[part] = [
-            {"name": str(row["name"]), "visitors": int(row["visitors"]), "views": int(row["views"])}
-            for row in run(load(store, f"overview_{part}"), params)
-        ]
+    request = read(name, args)
+    asked = _Asked(run, store, request)
+    value = {"period": {"from": request.scope.start_ms, "to": request.scope.end_ms}, **asked.answer()}
+    if request.scope.site and not _anything(value):
+        _check_site(run, store, request.scope.site)
     return value
+
+
+class _Asked:
+    """One request to one store."""
+
+    def __init__(self, run: Run, store: str, request: Request) -> None:
+        self._run = run
+        self._store = store
+        self._request = request
+        self._scope = request.scope
+
+    def answer(self) -> dict[str, Any]:
+        """Everything but the period."""
+        special = {
+            "overview": self._overview,
+            "timeseries": self._timeseries,
+            "properties": self._properties,
+            "live": self._live,
+            "funnels": self._funnels,
+            "retention": self._retention,
+        }
+        name = self._request.name
+        return special[name]() if name in special else {name: self._list(name, STATISTICS[name].columns)}
+
+    def _ask(self, file: str, scope: Scope, **more: Any) -> Sequence[Mapping[str, Any]]:
+        sql, params = compose(self._store, file, scope, more)
+        return self._run(sql, params)
+
+    def _list(self, file: str, columns: Sequence[Column], scope: Scope | None = None, **more: Any) -> list[Any]:
+        found = self._ask(file, scope or self._scope, limit=self._request.limit, **more)
+        return [{column.name: column.of(row) for column in columns} for row in found]
+
+    def _overview(self) -> dict[str, Any]:
+        value = {"totals": self._totals(self._scope)}
+        start_ms, end_ms = periods.previous(self._scope.start_ms, self._scope.end_ms, self._request.zone)
+        if start_ms >= 0:
+            value["previous"] = self._totals(self._moved(start_ms, end_ms))
+            value["previous_period"] = {"from": start_ms, "to": end_ms}
+        return value | {name: self._list(file, columns) for name, file, columns in OVERVIEW}
+
+    def _totals(self, scope: Scope) -> dict[str, Any]:
+        [row] = self._ask("overview_of_visits" if scope.of_visits else "overview", scope)
+        return {column.name: column.of(row) for column in TOTALS}
+
+    def _moved(self, start_ms: int, end_ms: int) -> Scope:
+        scope = self._scope
+        return Scope(start_ms, end_ms, scope.site, scope.filters, scope.bots)
+
+    def _timeseries(self) -> dict[str, Any]:
+        return {"timeseries": self._series(self._scope, self._request.interval)}
+
+    def _series(self, scope: Scope, interval: str) -> list[dict[str, Any]]:
+        """A row for every bucket, those without an event too."""
+        width = interval or periods.choose(scope.start_ms, scope.end_ms)
+        found = periods.buckets(scope.start_ms, scope.end_ms, width, self._request.zone)
+        by_start = {int(row["bucket"]): row for row in self._ask("timeseries", scope, edges=_edges(found))}
+        _, *numbers = STATISTICS["timeseries"].columns
+        nothing = {column.name: 0 for column in numbers}
+        return [
+            {
+                "time": bucket.begins.isoformat(),
+                **{column.name: column.of(by_start.get(bucket.start_ms, nothing)) for column in numbers},
+            }
+            for bucket in found
+        ]
+
+    def _properties(self) -> dict[str, Any]:
+        if not self._request.property:
+            return {"properties": self._list("properties", STATISTICS["properties"].columns)}
+        return {"properties": self._list("property", VALUES, property=self._request.property)}
+
+    def _live(self) -> dict[str, Any]:
+        end = self._scope.end_ms
+        there = self._moved(max(end - _THERE_MS, 0), end)
+        [row] = self._ask("live", there)
+        minutes = self._series(self._moved(max(end - _MINUTES * 60_000, 0), end), "minute")
+        return {
+            "totals": {column.name: column.of(row) for column in LIVE},
+            "minutes": [{"time": row["time"], "visitors": row["visitors"], "views": row["views"]} for row in minutes],
+            **{
+                name: self._list(file, columns, there)
+                for name, file, columns in OVERVIEW
+                if name in ("pages", "countries")
+            },
+        }
+
+    def _funnels(self) -> dict[str, Any]:
+        steps = [[step] for _, step in self._request.steps]
+        sql, params = compose(self._store, "funnels", self._scope, {"window_ms": self._request.window_ms}, steps)
+        [row] = self._run(sql, params)
+        found = [int(row[f"step_{number}"]) for number in range(1, len(steps) + 1)]
+        return {
+            "funnels": [
+                {
+                    "step": text,
+                    "visitors": number,
+                    "of_first": _rate(number, found[0]),
+                    "of_previous": _rate(number, found[max(at - 1, 0)]),
+                }
+                for at, ((text, _), number) in enumerate(zip(self._request.steps, found, strict=True))
+            ]
+        }
+
+    def _retention(self) -> dict[str, Any]:
+        """A row for every cohort that has people, and every bucket from its own to the last."""
+        scope = self._scope
+        width = self._request.interval or "week"
+        found = periods.buckets(scope.start_ms, scope.end_ms, width, self._request.zone)
+        if len(found) > _MAX_COHORTS:
+            raise QueryError(f"{len(found)} cohorts are more than {_MAX_COHORTS}", "a shorter period, or wider buckets")
+        people = {
+            (int(row["cohort"]), int(row["bucket"])): int(row["people"])
+            for row in self._ask("retention", scope, edges=_edges(found))
+        }
+        columns = STATISTICS["retention"].columns
+        counted = [
+            {
+                "cohort": begun.begins.isoformat(),
+                "people": people[begun.start_ms, begun.start_ms],
+                "after": later - at,
+                "seen": people.get((begun.start_ms, found[later].start_ms), 0),
+            }
+            for at, begun in enumerate(found)
+            if (begun.start_ms, begun.start_ms) in people
+            for later in range(at, len(found))
+        ]
+        return {"retention": [{column.name: column.of(row) for column in columns} for row in counted]}
+
+
+def _edges(found: Sequence[periods.Bucket]) -> str:
+    return ",".join(str(bucket.start_ms) for bucket in found)
+
+
+def _rate(number: int, whole: int) -> float | None:
+    return round(number / whole, 4) if whole else None
+
+
+def _anything(value: Mapping[str, Any]) -> bool:
+    """Whether any number of an answer is not 0."""
+    lists = [part for name, part in value.items() if isinstance(part, list)]
+    found = [row for part in lists for row in part] + [value.get("totals") or {}]
+    return any(number for row in found for number in row.values() if isinstance(number, int | float))
+
+
+def _check_site(run: Run, store: str, site: str) -> None:
+    """Raise QueryError for a site of which there is no event at all: its name is most likely misspelled."""
+    sites = [str(row["site"]) for row in run(load(store, "sites"), {})]
+    if site not in sites:
+        shown = ", ".join(sites[:10]) + (", …" if len(sites) > 10 else "")
+        raise QueryError(f"no event of a site {site!r} is stored", f"sites: {shown}" if sites else "no event is stored")
+
+
+def refused(refusals: Mapping[str, int], left_out: int) -> dict[str, Any]:
+    """The statistic "refused": what was refused since the daemon started. No store has a row of it.
+
+    Args:
+        refusals: how often, by reason.
+        left_out: events answered 2xx that policy left out.
+    """
+    found = sorted(
+        ((number, reason) for reason, number in refusals.items() if number), key=lambda one: (-one[0], one[1])
+    )
+    return {
+        "totals": {"refused": sum(number for number, _ in found), "left_out": left_out},
+        "refused": [{"reason": reason, "count": number} for number, reason in found],
+    }
 
 
 def rows(answer: bytes) -> list[dict[str, Any]]:

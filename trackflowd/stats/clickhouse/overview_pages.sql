@@ -1,12 +1,8 @@
--- Pages by visitors.
-SELECT path AS name, uniqExact(site, visitor) AS visitors, count() AS views
-FROM events
-WHERE ({site:String} = '' OR site = {site:String})
-  AND time >= fromUnixTimestamp64Milli({start_ms:Int64}) AND time < fromUnixTimestamp64Milli({end_ms:Int64})
-  AND received >= fromUnixTimestamp64Milli({start_ms:Int64})
-  AND received < fromUnixTimestamp64Milli({end_ms:Int64} + {late_ms:Int64})
-  AND bot = ''
-  AND events.name = 'pageview'
+-- Pages by visitors; as pages.sql, without the columns that the overview does not show.
+WITH {{kept}}
+SELECT path AS page, count(DISTINCT (site, visitor)) AS visitors, countIf(name = 'pageview') AS views
+FROM kept
+WHERE path <> ''
 GROUP BY path
-ORDER BY visitors DESC, views DESC, name
+ORDER BY visitors DESC, views DESC, page
 LIMIT {limit:UInt32}

@@ -1,13 +1,8 @@
--- Pages by visitors.
-SELECT path AS name, count(DISTINCT (site, visitor)) AS visitors, count(*) AS views
-FROM events
-WHERE ({site:String} = '' OR site = {site:String})
-  AND time >= timestamptz 'epoch' + {start_ms:Int64} * interval '1 ms'
-  AND time < timestamptz 'epoch' + {end_ms:Int64} * interval '1 ms'
-  AND received >= timestamptz 'epoch' + {start_ms:Int64} * interval '1 ms'
-  AND received < timestamptz 'epoch' + ({end_ms:Int64} + {late_ms:Int64}) * interval '1 ms'
-  AND bot = ''
-  AND events.name = 'pageview'
+-- Pages by visitors; as pages.sql, without the columns that the overview does not show.
+WITH {{kept}}
+SELECT path AS page, count(DISTINCT (site, visitor)) AS visitors, count(*) FILTER (WHERE name = 'pageview') AS views
+FROM kept
+WHERE path <> ''
 GROUP BY path
-ORDER BY visitors DESC, views DESC, path
+ORDER BY visitors DESC, views DESC, page
 LIMIT {limit:UInt32}

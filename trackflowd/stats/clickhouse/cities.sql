@@ -1,0 +1,13 @@
+-- Cities by visitors.
+WITH {{kept}}
+SELECT
+    country,
+    region,
+    city,
+    count(DISTINCT (site, visitor)) AS visitors,
+    countIf(name = 'pageview') AS views,
+    countIf(name NOT IN ('pageview', 'leave')) AS events
+FROM kept
+GROUP BY country, region, city
+ORDER BY visitors DESC, views DESC, events DESC, country, region, city
+LIMIT {limit:UInt32}

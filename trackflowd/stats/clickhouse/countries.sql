@@ -1,0 +1,11 @@
+-- Countries by visitors.
+WITH {{kept}}
+SELECT
+    country,
+    count(DISTINCT (site, visitor)) AS visitors,
+    countIf(name = 'pageview') AS views,
+    countIf(name NOT IN ('pageview', 'leave')) AS events
+FROM kept
+GROUP BY country
+ORDER BY visitors DESC, views DESC, events DESC, country
+LIMIT {limit:UInt32}

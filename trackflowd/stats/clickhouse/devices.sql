@@ -1,0 +1,11 @@
+-- Kinds of device by visitors.
+WITH {{kept}}
+SELECT
+    device,
+    count(DISTINCT (site, visitor)) AS visitors,
+    countIf(name = 'pageview') AS views,
+    countIf(name NOT IN ('pageview', 'leave')) AS events
+FROM kept
+GROUP BY device
+ORDER BY visitors DESC, views DESC, events DESC, device
+LIMIT {limit:UInt32}

@@ -1,0 +1,2 @@
+-- Sites there are.
+SELECT DISTINCT site FROM events ORDER BY site

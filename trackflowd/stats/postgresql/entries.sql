@@ -1,0 +1,14 @@
+-- Pages on which visits began.
+WITH {{visits path}}
+SELECT
+    entry AS page,
+    count(*) AS visits,
+    count(DISTINCT (site, visitor)) AS visitors,
+    sum(v.views) AS views,
+    sum(v.bounce) AS bounces,
+    sum(v.last_ms - v.first_ms) AS visit_ms
+FROM visits AS v
+WHERE v.views > 0
+GROUP BY page
+ORDER BY visits DESC, visitors DESC, views DESC, page
+LIMIT {limit:UInt32}

@@ -1,0 +1,13 @@
+-- How visits came.
+WITH {{visits medium}}
+SELECT
+    label AS medium,
+    count(*) AS visits,
+    count(DISTINCT (site, visitor)) AS visitors,
+    sum(v.views) AS views,
+    sum(v.bounce) AS bounces,
+    sum(v.last_ms - v.first_ms) AS visit_ms
+FROM visits AS v
+GROUP BY medium
+ORDER BY visits DESC, visitors DESC, views DESC, medium
+LIMIT {limit:UInt32}

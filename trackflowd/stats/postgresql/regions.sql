@@ -1,0 +1,12 @@
+-- Regions by visitors.
+WITH {{kept}}
+SELECT
+    country,
+    region,
+    count(DISTINCT (site, visitor)) AS visitors,
+    count(*) FILTER (WHERE name = 'pageview') AS views,
+    count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
+FROM kept
+GROUP BY country, region
+ORDER BY visitors DESC, views DESC, events DESC, country, region
+LIMIT {limit:UInt32}
