@@ -71,7 +71,7 @@ def _visit(chosen: random.Random, person: int) -> list[Event]:
             "time": at,
             "received": at + chosen.choice([0, 0, 0, 800, 3 * DAY, 8 * DAY]) * (chosen.random() < 0.2),
             "path": chosen.choice(PAGES),
-            # As the hash does: another number every day, and all 64 bits of it.
+            # As the hash does: another number every day and (people keep to one) on every site, all 64 bits of it.
             "visitor": random.Random(f"{person} {at // DAY}").getrandbits(64),
             "user_id": f"user-{person}" if person % 3 == 0 else "",
             **_what(chosen),

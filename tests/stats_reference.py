@@ -234,8 +234,8 @@ def farthest(events: Sequence[Event], steps: Sequence[Test], window_ms: int) -> 
 
 
 def first_of(field: str) -> Callable[[list[Event]], str]:
-    """What the first event of a visit has; of several at the same instant, the first in the alphabet."""
-    return lambda visit: min(e[field] for e in visit if e["time"] == visit[0]["time"])
+    """What the first event of a visit has; of several at the same instant, the first in the alphabet, if not empty."""
+    return lambda visit: min((e[field] for e in visit if e["time"] == visit[0]["time"]), key=lambda s: (not s, s))
 
 
 def entry(visit: list[Event]) -> str | None:

@@ -7,7 +7,8 @@ whose values go to the store beside the statement, and slots, ``{{name}}``, whic
 slot               what stands there then
 ================== =============================================================================================
 ``{{kept}}``       a WITH element: events of the period that pass the filters
-``{{visits C}}``   a WITH element: visits that began in the period; ``label`` and so on are of column C
+``{{visits C}}``   a WITH element: visits that began in the period; ``label`` is of column C
+``{{paths}}``      the same with ``entry`` and ``exit`` instead
 ``{{period}}``     condition: the event is of the site and the period, and not a bot's
 ``{{read}}``       the same, with what lies up to ``LOOK_BACK_MS`` before the period, so that visits are seen whole
 ``{{filters}}``    condition: the event passes the filters on events
@@ -141,8 +142,8 @@ class _Filled:
     def _slot(self, name: str, argument: str) -> str:
         if name == "kept":
             return load(self._store, "_kept_of_visits" if self._scope.of_visits else "_kept")
-        if name == "visits":
-            return load(self._store, "_visits")
+        if name in ("visits", "paths"):
+            return load(self._store, f"_{name}")
         if name in ("period", "read"):
             return self._bounds("start_ms" if name == "period" else "read_ms")
         if name == "bucket":

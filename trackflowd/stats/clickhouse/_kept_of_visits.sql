@@ -1,13 +1,13 @@
 -- Part: as _kept, and the event is of a visit that began as the filters on sources say.
 chosen AS
 (
-    SELECT site, visitor, v[1].1 AS first_ms, v[-1].1 AS last_ms
+    SELECT visitor, v[1].1 AS first_ms, v[-1].1 AS last_ms
     FROM
     (
-        SELECT site, visitor, arraySort(groupArray((toUnixTimestamp64Milli(time), toUInt8({{begin}})))) AS es
+        SELECT visitor, arraySort(groupArray((toUnixTimestamp64Milli(time), toUInt8({{begin}})))) AS es
         FROM events
         WHERE {{read}}
-        GROUP BY site, visitor
+        GROUP BY visitor
     )
     ARRAY JOIN arraySplit((e, gap) -> gap >= 1800000, es, arrayDifference(es.1)) AS v
     WHERE arrayExists(e -> e.2 AND e.1 = v[1].1, v)
@@ -22,6 +22,6 @@ kept AS
         WHERE {{period}}
           AND {{filters}}
     ) AS e
-    INNER JOIN chosen AS c ON e.site = c.site AND e.visitor = c.visitor
+    INNER JOIN chosen AS c ON e.visitor = c.visitor
     WHERE e.ms BETWEEN c.first_ms AND c.last_ms
 )

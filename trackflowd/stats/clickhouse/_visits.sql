@@ -1,37 +1,33 @@
 -- Part: visits that began in the period, whole, of which an event passes the filters. A visit is a visitor's events
--- with less than 30 minutes between one and the next. label is that of its first event, entry and exit those of its
--- first and last page view; of several at the same millisecond, the first (exit: the last) as texts are ordered.
+-- with less than 30 minutes between one and the next. label is that of its first event; of several at the same
+-- millisecond, the first as texts are ordered that is not empty.
+-- In es an event is one number, since sorting numbers is cheap: ms * 16, 1 it passes the filters, 2 a visit may begin so,
+-- 4 page view, 8 event of one's own. Few events have a label.
 visits AS
 (
     SELECT
-        site,
         visitor,
-        v[1].1 AS first_ms,
-        v[-1].1 AS last_ms,
-        arrayCount(e -> e.3 = 1, v) AS views,
-        arrayCount(e -> e.3 = 2, v) AS others,
+        bitShiftRight(v[1], 4) AS first_ms,
+        bitShiftRight(v[-1], 4) AS last_ms,
+        arrayCount(e -> bitTest(e, 2), v) AS views,
+        arrayCount(e -> bitTest(e, 3), v) AS others,
         toUInt8(views = 1 AND others = 0) AS bounce,
-        v[1].2 AS label,
-        arrayFirst(e -> e.3 = 1, v).2 AS entry,
-        arrayLast(e -> e.3 = 1, v).2 AS exit
+        arrayFirst(e -> e.1 = first_ms, labels).2 AS label
     FROM
     (
         SELECT
-            site,
             visitor,
-            arraySort(groupArray((
-                toUnixTimestamp64Milli(time),
-                {{label}},
-                multiIf(name = 'pageview', 1, name = 'leave', 0, 2),
-                toUInt8({{filters}}),
-                toUInt8({{begin}})
-            ))) AS es
+            arraySort(groupArray(
+                toUnixTimestamp64Milli(time) * 16
+                + toUInt8({{filters}}) + 2 * toUInt8({{begin}}) + multiIf(name = 'pageview', 4, name = 'leave', 0, 8)
+            )) AS es,
+            arraySort(groupArrayIf((toUnixTimestamp64Milli(time), {{label}}), {{label}} != '')) AS labels
         FROM events
         WHERE {{read}}
-        GROUP BY site, visitor
+        GROUP BY visitor
     )
-    ARRAY JOIN arraySplit((e, gap) -> gap >= 1800000, es, arrayDifference(es.1)) AS v
-    WHERE v[1].1 >= {start_ms:Int64}
-      AND arrayExists(e -> e.4, v)
-      AND arrayExists(e -> e.5 AND e.1 = v[1].1, v)
+    ARRAY JOIN arraySplit((e, gap) -> gap >= 1800000, es, arrayDifference(arrayMap(e -> bitShiftRight(e, 4), es))) AS v
+    WHERE first_ms >= {start_ms:Int64}
+      AND arrayExists(e -> bitTest(e, 0), v)
+      AND arrayExists(e -> bitTest(e, 1) AND bitShiftRight(e, 4) = first_ms, v)
 )

@@ -2,7 +2,7 @@
 WITH {{kept}}
 SELECT
     browser,
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     countIf(name = 'pageview') AS views,
     countIf(name NOT IN ('pageview', 'leave')) AS events
 FROM kept

@@ -4,7 +4,7 @@ SELECT
     country,
     region,
     city,
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     countIf(name = 'pageview') AS views,
     countIf(name NOT IN ('pageview', 'leave')) AS events
 FROM kept

@@ -1,6 +1,6 @@
 -- Events by name; page views and "leave", which carries their engaged time, are no events of one's own.
 WITH {{kept}}
-SELECT name AS event, count(*) AS events, count(DISTINCT (site, visitor)) AS visitors
+SELECT name AS event, count(*) AS events, count(DISTINCT visitor) AS visitors
 FROM kept
 WHERE name NOT IN ('pageview', 'leave')
 GROUP BY name

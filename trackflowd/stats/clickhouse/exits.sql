@@ -1,9 +1,9 @@
 -- Pages on which visits ended.
-WITH {{visits path}}
+WITH {{paths}}
 SELECT
     exit AS page,
     count(*) AS visits,
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     sum(v.views) AS views,
     sum(v.bounce) AS bounces,
     sum(v.last_ms - v.first_ms) AS visit_ms

@@ -1,7 +1,7 @@
 -- Who is there now.
 WITH {{kept}}
 SELECT
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     countIf(name = 'pageview') AS views,
     countIf(name NOT IN ('pageview', 'leave')) AS events
 FROM kept

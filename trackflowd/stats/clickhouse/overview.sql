@@ -34,7 +34,6 @@ FROM
         FROM
         (
             SELECT
-                site,
                 visitor,
                 name,
                 engaged_ms,
@@ -44,6 +43,6 @@ FROM
             FROM events
             WHERE {{read}}
         )
-        GROUP BY site, visitor
+        GROUP BY visitor
     ) AS e
 ) AS v

@@ -5,7 +5,7 @@ SELECT k.visitors, v.visits, k.views, k.events, v.bounces, v.visit_ms, k.engaged
 FROM
 (
     SELECT
-        count(DISTINCT (site, visitor)) AS visitors,
+        count(DISTINCT visitor) AS visitors,
         countIf(name = 'pageview') AS views,
         countIf(name NOT IN ('pageview', 'leave')) AS events,
         sum(engaged_ms) AS engaged_ms

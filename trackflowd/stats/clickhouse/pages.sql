@@ -12,7 +12,7 @@ FROM
     SELECT path, countIf(name = 'pageview') AS viewed, sum(engaged_ms) AS engaged, max(scroll) AS deepest
     FROM kept
     WHERE path <> ''
-    GROUP BY site, visitor, path
+    GROUP BY visitor, path
 ) AS p
 GROUP BY p.path
 ORDER BY visitors DESC, views DESC, page

@@ -3,7 +3,7 @@ WITH {{kept}}
 SELECT
     key AS property,
     count(*) AS events,
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     count(DISTINCT text) AS different
 FROM kept
 ARRAY JOIN mapKeys(props) AS key, mapValues(props) AS text

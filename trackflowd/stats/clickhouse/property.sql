@@ -1,6 +1,6 @@
 -- Values of one property.
 WITH {{kept}}
-SELECT props[{property:String}] AS value, count(*) AS events, count(DISTINCT (site, visitor)) AS visitors
+SELECT props[{property:String}] AS value, count(*) AS events, count(DISTINCT visitor) AS visitors
 FROM kept
 WHERE name <> 'leave' AND mapContains(props, {property:String})
 GROUP BY value

@@ -1,6 +1,6 @@
 -- Revenue by currency, in 1/10,000 of its unit: exact, and no store writes it in a way of its own.
 WITH {{kept}}
-SELECT currency, count(*) AS orders, count(DISTINCT (site, visitor)) AS buyers, toString(toInt128(sum(revenue) * 10000)) AS amount
+SELECT currency, count(*) AS orders, count(DISTINCT visitor) AS buyers, toString(toInt128(sum(revenue) * 10000)) AS amount
 FROM kept
 WHERE revenue <> 0
 GROUP BY currency

@@ -11,7 +11,7 @@ FROM
 (
     SELECT
         {{bucket ms}} AS bucket,
-        count(DISTINCT (site, visitor)) AS visitors,
+        count(DISTINCT visitor) AS visitors,
         0 AS visits,
         countIf(name = 'pageview') AS views,
         countIf(name NOT IN ('pageview', 'leave')) AS events

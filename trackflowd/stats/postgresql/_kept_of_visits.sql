@@ -1,25 +1,25 @@
 -- Part: as _kept, and the event is of a visit that began as the filters on sources say.
 chosen AS
 (
-    SELECT n.site, n.visitor, min(n.ms) AS first_ms, max(n.ms) AS last_ms
+    SELECT n.visitor, min(n.ms) AS first_ms, max(n.ms) AS last_ms
     FROM
     (
-        SELECT g.*, sum(g.new) OVER (PARTITION BY g.site, g.visitor ORDER BY g.ms) AS visit
+        SELECT g.*, sum(g.new) OVER (PARTITION BY g.visitor ORDER BY g.ms) AS visit
         FROM
         (
             SELECT
                 e.*,
-                CASE WHEN e.ms - lag(e.ms) OVER (PARTITION BY e.site, e.visitor ORDER BY e.ms) < 1800000 THEN 0 ELSE 1 END
+                CASE WHEN e.ms - lag(e.ms) OVER (PARTITION BY e.visitor ORDER BY e.ms) < 1800000 THEN 0 ELSE 1 END
                     AS new
             FROM
             (
-                SELECT site, visitor, (extract(epoch FROM time) * 1000)::bigint AS ms, {{begin}} AS begins
+                SELECT visitor, (extract(epoch FROM time) * 1000)::bigint AS ms, {{begin}} AS begins
                 FROM events
                 WHERE {{read}}
             ) AS e
         ) AS g
     ) AS n
-    GROUP BY n.site, n.visitor, n.visit
+    GROUP BY n.visitor, n.visit
     HAVING min(n.ms) FILTER (WHERE n.begins) = min(n.ms)
 ),
 kept AS
@@ -32,6 +32,6 @@ kept AS
         WHERE {{period}}
           AND {{filters}}
     ) AS e
-    INNER JOIN chosen AS c ON e.site = c.site AND e.visitor = c.visitor
+    INNER JOIN chosen AS c ON e.visitor = c.visitor
     WHERE e.ms BETWEEN c.first_ms AND c.last_ms
 )

@@ -7,7 +7,7 @@ level_{{step}} AS
         SELECT
             *,
             max(began_{{before}}) OVER
-                (PARTITION BY site, visitor ORDER BY ms RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS way_{{step}}
+                (PARTITION BY visitor ORDER BY ms RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS way_{{step}}
         FROM level_{{before}}
     ) AS w
 )

@@ -1,10 +1,9 @@
 -- Part: visits that began in the period, whole, of which an event passes the filters. A visit is a visitor's events
--- with less than 30 minutes between one and the next. label is that of its first event, entry and exit those of its
--- first and last page view; of several at the same millisecond, the first (exit: the last) as texts are ordered.
+-- with less than 30 minutes between one and the next. label is that of its first event; of several at the same
+-- millisecond, the first as texts are ordered that is not empty.
 visits AS
 (
     SELECT
-        n.site,
         n.visitor,
         min(n.ms) AS first_ms,
         max(n.ms) AS last_ms,
@@ -12,22 +11,19 @@ visits AS
         count(*) FILTER (WHERE n.kind = 2) AS others,
         CASE WHEN count(*) FILTER (WHERE n.kind = 1) = 1 AND count(*) FILTER (WHERE n.kind = 2) = 0 THEN 1 ELSE 0 END
             AS bounce,
-        (array_agg(n.label ORDER BY n.ms, n.label))[1] AS label,
-        (array_agg(n.label ORDER BY n.ms, n.label) FILTER (WHERE n.kind = 1))[1] AS entry,
-        (array_agg(n.label ORDER BY n.ms DESC, n.label DESC) FILTER (WHERE n.kind = 1))[1] AS exit
+        (array_agg(n.label ORDER BY n.ms, n.label = '', n.label))[1] AS label
     FROM
     (
-        SELECT g.*, sum(g.new) OVER (PARTITION BY g.site, g.visitor ORDER BY g.ms) AS visit
+        SELECT g.*, sum(g.new) OVER (PARTITION BY g.visitor ORDER BY g.ms) AS visit
         FROM
         (
             SELECT
                 e.*,
-                CASE WHEN e.ms - lag(e.ms) OVER (PARTITION BY e.site, e.visitor ORDER BY e.ms) < 1800000 THEN 0 ELSE 1 END
+                CASE WHEN e.ms - lag(e.ms) OVER (PARTITION BY e.visitor ORDER BY e.ms) < 1800000 THEN 0 ELSE 1 END
                     AS new
             FROM
             (
                 SELECT
-                    site,
                     visitor,
                     (extract(epoch FROM time) * 1000)::bigint AS ms,
                     {{label}} AS label,
@@ -39,7 +35,7 @@ visits AS
             ) AS e
         ) AS g
     ) AS n
-    GROUP BY n.site, n.visitor, n.visit
+    GROUP BY n.visitor, n.visit
     HAVING min(n.ms) >= {start_ms:Int64}
        AND bool_or(n.passes)
        AND min(n.ms) FILTER (WHERE n.begins) = min(n.ms)

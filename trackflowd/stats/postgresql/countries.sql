@@ -2,7 +2,7 @@
 WITH {{kept}}
 SELECT
     country,
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     count(*) FILTER (WHERE name = 'pageview') AS views,
     count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
 FROM kept

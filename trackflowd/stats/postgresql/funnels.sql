@@ -3,7 +3,7 @@
 WITH {{kept}},
 level_0 AS
 (
-    SELECT site, visitor, ms, {{matches}}
+    SELECT visitor, ms, {{matches}}
     FROM kept
     WHERE name <> 'leave'
 ),
@@ -11,7 +11,7 @@ level_0 AS
 SELECT {{reached}}
 FROM
 (
-    SELECT site, visitor, {{latest}}
+    SELECT visitor, {{latest}}
     FROM {{last}}
-    GROUP BY site, visitor
+    GROUP BY visitor
 ) AS r

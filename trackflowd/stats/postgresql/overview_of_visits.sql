@@ -5,7 +5,7 @@ SELECT k.visitors, v.visits, k.views, k.events, v.bounces, v.visit_ms, k.engaged
 FROM
 (
     SELECT
-        count(DISTINCT (site, visitor)) AS visitors,
+        count(DISTINCT visitor) AS visitors,
         count(*) FILTER (WHERE name = 'pageview') AS views,
         count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events,
         coalesce(sum(engaged_ms), 0) AS engaged_ms

@@ -1,6 +1,6 @@
 -- Pages by visitors; as pages.sql, without the columns that the overview does not show.
 WITH {{kept}}
-SELECT path AS page, count(DISTINCT (site, visitor)) AS visitors, count(*) FILTER (WHERE name = 'pageview') AS views
+SELECT path AS page, count(DISTINCT visitor) AS visitors, count(*) FILTER (WHERE name = 'pageview') AS views
 FROM kept
 WHERE path <> ''
 GROUP BY path

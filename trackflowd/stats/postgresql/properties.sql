@@ -3,7 +3,7 @@ WITH {{kept}}
 SELECT
     p.key COLLATE "C" AS property,
     count(*) AS events,
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     count(DISTINCT p.text) AS different
 FROM kept
 CROSS JOIN LATERAL jsonb_each_text(props) AS p (key, text)

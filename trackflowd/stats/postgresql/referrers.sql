@@ -3,7 +3,7 @@ WITH {{visits referrer_host}}
 SELECT
     label AS referrer,
     count(*) AS visits,
-    count(DISTINCT (site, visitor)) AS visitors,
+    count(DISTINCT visitor) AS visitors,
     sum(v.views) AS views,
     sum(v.bounce) AS bounces,
     sum(v.last_ms - v.first_ms) AS visit_ms

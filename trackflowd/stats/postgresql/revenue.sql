@@ -1,6 +1,6 @@
 -- Revenue by currency, in 1/10,000 of its unit: exact, and no store writes it in a way of its own.
 WITH {{kept}}
-SELECT currency, count(*) AS orders, count(DISTINCT (site, visitor)) AS buyers, (sum(revenue) * 10000)::numeric(38, 0)::text AS amount
+SELECT currency, count(*) AS orders, count(DISTINCT visitor) AS buyers, (sum(revenue) * 10000)::numeric(38, 0)::text AS amount
 FROM kept
 WHERE revenue <> 0
 GROUP BY currency

@@ -11,7 +11,7 @@ FROM
 (
     SELECT
         {{bucket ms}} AS bucket,
-        count(DISTINCT (site, visitor)) AS visitors,
+        count(DISTINCT visitor) AS visitors,
         0 AS visits,
         count(*) FILTER (WHERE name = 'pageview') AS views,
         count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
