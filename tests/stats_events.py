@@ -16,7 +16,8 @@ from trackflowd.sink.base import Batch, Sink
 
 Event = dict[str, Any]
 
-HOUR = 3_600_000
+MINUTE = 60_000
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 GAP = HOUR // 2
 
@@ -38,6 +39,12 @@ PAGES = ("/", "/pricing", "/docs/a", "/docs/b", "/docs/ü", "/it's \\ a\ttab", "
 PLANS = ("pro", "free", "a\\b", "it's", "")
 
 _BASE: Event = {field.name: {"map": {}, "text": "", "uuid": b""}.get(field.kind, 0) for field in FIELDS}
+
+
+def event_of(site: str, visitor: int, at: int, name: str, path: str, **more: Any) -> Event:
+    """An event by hand."""
+    known = {"site": site, "visitor": visitor, "time": at, "received": at, "name": name, "path": path}
+    return {**_BASE, "event_id": event_id(hash((visitor, at)) % 2**60), **known, **more}
 
 
 def made_events(number: int, seed: int = 11) -> list[Event]:

@@ -34,7 +34,8 @@ def test_people_see_totals_and_bars() -> None:
 
 def test_people_see_what_changed_and_whether_that_is_good() -> None:
     changes = lines("overview", OVERVIEW, PLAIN)[2].split()
-    assert changes == ["+20%", "±0%", "+100%", "new", "-"]
+    assert changes == ["+20%", "±0%", "+100%", "new", "-", "against", "the", "period", "before"]
+    assert len(lines("overview", {**OVERVIEW, "previous": {"visitors": 0}}, PLAIN)[2]) == 0
     coloured = lines("overview", OVERVIEW, Style(True))[2]
     assert "\x1b[32m+20%" in coloured and "\x1b[31m+100%" in coloured  # more bounces are no good news
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.postgres import Cluster
-from tests.stats_events import BEGIN, DAY, DAYS, HOUR, land, made_events
+from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, event_of, land, made_events
 from tests.stats_reference import Event, Question, Reference, Row, entry, exit_, first_of
 from trackflowd import stats
 from trackflowd.errors import QueryError
@@ -92,7 +92,7 @@ def run(store: str, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster)
         with pytest.raises(QueryError) as caught:
             stats.answer(run, name, {"site": "one"}, store)
         EMPTY[store][name] = (stats.answer(run, name, {}, store), caught.value)
-    land(sink, EVENTS)
+    land(sink, EVENTS + ACROSS)
     if store == "postgresql":
         postgres.sql("stats", "ANALYZE")
     yield run
@@ -273,11 +273,45 @@ def test_live_is_the_last_minutes(ask: Ask) -> None:
     end = (max(by_span, key=lambda span: by_span[span]) + 1) * 300_000 - 1  # within the busiest five minutes
     value = ask("live", (0, end))
     there = Reference(EVENTS, Question(end - 300_000, end))
+    assert value["period"] == {"from": end - 300_000, "to": end}
     assert value["totals"] == {name: there.totals()[name] for name in ("visitors", "views", "events")}
     assert value["totals"]["visitors"] > 0
     assert [row["country"] for row in value["countries"]] == [row["country"] for row in there.of_events("country")]
     views = Reference(EVENTS, Question(end - 30 * 60_000, end)).totals()["views"]
     assert (sum(row["views"] for row in value["minutes"]), len(value["minutes"])) == (views, 31)
+
+
+BEFORE, WITHIN = BEGIN + 100 * DAY, BEGIN + 101 * DAY
+
+#: A visit of three pages across a period's begin, and one of two pages after it; of a site of its own, by hand.
+ACROSS = [
+    event_of("hand", 1, BEFORE - 20 * MINUTE, "pageview", "/a", source="Bing"),
+    event_of("hand", 1, BEFORE + 9 * MINUTE, "pageview", "/b"),
+    event_of("hand", 1, BEFORE + 20 * MINUTE, "leave", "/b", engaged_ms=5000, scroll=40),
+    event_of("hand", 1, BEFORE + 50 * MINUTE, "pageview", "/c", source="Google"),  # 30 minutes: another visit
+    event_of("hand", 1, BEFORE + 80 * MINUTE - 1, "pageview", "/d"),  # a millisecond less: the same
+    event_of("hand", 2, WITHIN - MINUTE, "signup", "/b"),  # goes on after the period
+    event_of("hand", 2, WITHIN, "pageview", "/a"),
+]
+
+
+def test_a_visit_is_of_the_period_in_which_it_began(ask: Ask) -> None:
+    asked = {"site": "hand"}
+    assert ask("overview", (BEFORE, WITHIN), **asked)["totals"] == {
+        "visitors": 2, "visits": 2, "views": 3, "events": 1,
+        "bounce_rate": 0.0, "visit_seconds": 900.0, "engaged_seconds": 2.5,
+    }  # fmt: skip
+    sources = ask("sources", (BEFORE, WITHIN), **asked)["sources"]
+    assert [(row["source"], row["visits"], row["views"]) for row in sources] == [("Google", 1, 2), ("", 1, 0)]
+    assert [row["page"] for row in ask("entries", (BEFORE, WITHIN), **asked)["entries"]] == ["/c"]
+    assert [row["page"] for row in ask("exits", (BEFORE, WITHIN), **asked)["exits"]] == ["/d"]
+    # What came from Bing began before, and is of this period all the same where events are counted.
+    bing = ask("overview", (BEFORE, WITHIN), where=["source is Bing"], **asked)["totals"]
+    assert (bing["visitors"], bing["visits"], bing["views"], bing["engaged_seconds"]) == (1, 0, 1, None)
+    [page] = ask("pages", (BEFORE, WITHIN), where=["source is Bing"], **asked)["pages"]
+    assert page == {"page": "/b", "visitors": 1, "views": 1, "engaged_seconds": 5.0, "scroll": 40.0}
+    before = ask("overview", (BEFORE - HOUR, BEFORE), **asked)["totals"]
+    assert (before["visits"], before["bounce_rate"]) == (1, 1.0)
 
 
 def test_a_list_is_cut_at_its_limit(ask: Ask) -> None:
@@ -290,7 +324,7 @@ def test_a_site_nobody_knows_is_told_from_one_without_events_in_the_period(ask: 
     for name in stats.STATISTICS.keys() - {"refused"}:
         with pytest.raises(QueryError, match="no event of a site 'tow' is stored") as caught:
             ask(name, ALL, site="tow")
-        assert "one, two" in caught.value.hint
+        assert "hand, one, two" in caught.value.hint
 
 
 def test_the_beginning_of_time_has_no_period_before_it(ask: Ask) -> None:

@@ -26,7 +26,7 @@ def line(values: Sequence[float], columns: int, rows: int) -> list[str]:
     """A line through the values, with its scale, from 0, at the left.
 
     Args:
-        values: at even distances; more than there are dots for are averaged.
+        values: at even distances; of more than there are dots for, the greatest of neighbours.
         columns: characters of all of it.
         rows: characters it is high.
     """
@@ -48,11 +48,11 @@ def line(values: Sequence[float], columns: int, rows: int) -> list[str]:
 
 
 def _fitted(values: Sequence[float], most: int) -> list[float]:
-    """The values, or averages of neighbours if they are more than most."""
+    """The values, or the greatest of neighbours if they are more than most."""
     if len(values) <= most:
         return list(values)
     edges = [round(n * len(values) / most) for n in range(most + 1)]
-    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
+    return [max(values[a:b]) for a, b in pairwise(edges)]
 
 
 def _heights(values: Sequence[float], dots: int, high: int, most: float) -> list[int]:

@@ -65,10 +65,11 @@ def _totals(totals: Mapping[str, Any], previous: Mapping[str, Any], style: Style
     """Numbers under their names, and how they changed."""
     names = [title(name) for name in totals]
     rows = [[figure(name, number) for name, number in totals.items()]]
-    if previous:
+    if any(previous.values()):
         rows.append([_change(name, number, previous.get(name), style) for name, number in totals.items()])
     head, numbers, *changes = table(rows, names, right=range(len(names)), gap="   ")
-    return [style.dim(head), style.bold(numbers), *changes]
+    against = style.dim("   against the period before")
+    return [style.dim(head), style.bold(numbers), *(change + against for change in changes)]
 
 
 def _change(name: str, number: Any, before: Any, style: Style) -> str:

@@ -23,8 +23,7 @@ __all__ = ["STATISTICS", "STORES", "Run", "answer", "refused", "rows"]
 #: Runs SQL with the values of its ``{name:Type}`` parameters; gives the rows, by column name.
 Run = Callable[[str, Mapping[str, str | int]], Sequence[Mapping[str, Any]]]
 
-#: "live": who sent an event in so many ms is there; views are shown for so many minutes.
-_THERE_MS = 5 * 60_000
+#: Minutes for which "live" shows views.
 _MINUTES = 30
 
 #: Cohorts of a retention at most.
@@ -82,8 +81,8 @@ class _Asked:
         sql, params = compose(self._store, file, scope, more)
         return self._run(sql, params)
 
-    def _list(self, file: str, columns: Sequence[Column], scope: Scope | None = None, **more: Any) -> list[Any]:
-        found = self._ask(file, scope or self._scope, limit=self._request.limit, **more)
+    def _list(self, file: str, columns: Sequence[Column], **more: Any) -> list[Any]:
+        found = self._ask(file, self._scope, limit=self._request.limit, **more)
         return [{column.name: column.of(row) for column in columns} for row in found]
 
     def _overview(self) -> dict[str, Any]:
@@ -127,17 +126,12 @@ class _Asked:
 
     def _live(self) -> dict[str, Any]:
         end = self._scope.end_ms
-        there = self._moved(max(end - _THERE_MS, 0), end)
-        [row] = self._ask("live", there)
+        [row] = self._ask("live", self._scope)
         minutes = self._series(self._moved(max(end - _MINUTES * 60_000, 0), end), "minute")
         return {
             "totals": {column.name: column.of(row) for column in LIVE},
             "minutes": [{"time": row["time"], "visitors": row["visitors"], "views": row["views"]} for row in minutes],
-            **{
-                name: self._list(file, columns, there)
-                for name, file, columns in OVERVIEW
-                if name in ("pages", "countries")
-            },
+            **{name: self._list(file, columns) for name, file, columns in OVERVIEW if name in ("pages", "countries")},
         }
 
     def _funnels(self) -> dict[str, Any]:

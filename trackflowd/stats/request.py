@@ -27,6 +27,9 @@ DEFAULT_WINDOW = 24 * 3600
 #: Steps of a funnel that nobody described: a page, a second one, an event of one's own.
 DEFAULT_STEPS = ("event is pageview", "event is pageview", "event is not pageview")
 
+#: Who sent an event in so many ms is there now.
+THERE_MS = 5 * 60_000
+
 #: Periods (ms) where a control client names none.
 _SPANS = {"7d": 7 * 86_400_000, "8w": 56 * 86_400_000}
 
@@ -102,8 +105,8 @@ def read(name: str, args: Mapping[str, Any]) -> Request:
 def _period(name: str, args: Mapping[str, Any]) -> tuple[int, int]:
     end = _number(args, "to", time.time_ns() // 1_000_000)
     start = _number(args, "from", max(end - _SPANS.get(STATISTICS[name].period, 0), 0))
-    if STATISTICS[name].period == "":
-        start = max(end - 1, 0)
+    if name == "live":
+        start = max(end - THERE_MS, 0)
     if not start < end:
         raise QueryError("the period ends before it begins")
     if start < 0 or end > _LATEST_MS:
