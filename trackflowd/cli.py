@@ -27,6 +27,7 @@ from collections.abc import Sequence
 
 from trackflowd import (
     cli_ask,
+    cli_events,
     cli_migrate,
     cli_quarantine,
     cli_replay,
@@ -152,6 +153,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     commands = Commands(parser, [shared])
     cli_ask.add_commands(commands)
     cli_stats.add_commands(commands)
+    cli_events.add_commands(commands)
     cli_spool.add_commands(commands)
     cli_quarantine.add_commands(commands)
     cli_replay.add_commands(commands)

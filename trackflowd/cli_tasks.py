@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
     """Add this module's commands."""
     tasks = commands.group(
         "tasks",
-        "the long jobs of the daemon: replays, moves to another store",
+        "the long jobs of the daemon: replays, erasures, moves to another store",
         "trackflow tasks list\ntrackflow tasks show 7 --watch\ntrackflow tasks cancel 7",
     )
     listed = tasks.add(

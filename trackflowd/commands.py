@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackflowd import __version__, quarantine, ringview, stats, statusview
 from trackflowd import config as configuration
+from trackflowd.commands_events import EventCommands
 from trackflowd.errors import ControlError, QueryError, TrackflowError
 from trackflowd.migration import check_urls
 from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL, BadRequest
@@ -41,10 +42,12 @@ class Commands:
 
     def __init__(self, daemon: Supervisor) -> None:
         self._daemon = daemon
+        self._events = EventCommands(daemon)
 
     def handlers(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """A handler for every command that does not stream, by name."""
-        return {name: getattr(self, name) for name, command in COMMANDS.items() if not command.streams}
+        plain = [name for name, command in COMMANDS.items() if not command.streams]
+        return {name: getattr(self if hasattr(self, name) else self._events, name) for name in plain}
 
     async def version(self) -> dict[str, Any]:
         """Versions."""

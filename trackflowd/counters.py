@@ -77,6 +77,7 @@ FLUSHER: tuple[Counter, ...] = (
     _count("batches_spooled", "batches copied to the spool because the store was away, slow or refused them"),
     _count("rows_restored", "rows sent again by replay because the store had lost them"),
     _count("rows_dropped", "rows given up on an operator's order (`trackflow spool drop`)"),
+    _count("rows_erased", "rows of settled batches that were left out because an erasure names them"),
     _count("journal_damaged", "bytes of the journal found damaged"),
     _gauge("rows_pending", "rows being sent to the store now"),
     _gauge("batches_open", "batches cut and not settled"),

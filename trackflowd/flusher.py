@@ -40,6 +40,8 @@ from trackflowd.cutover import Cutover
 from trackflowd.cuts import Range
 from trackflowd.cutter import Cutter
 from trackflowd.datadir import own
+from trackflowd.eraser import Eraser
+from trackflowd.erasure import Erasures
 from trackflowd.errors import ConfigError, DataDirError, JournalError, TrackflowError
 from trackflowd.feeds import Feeds
 from trackflowd.journal import Journal
@@ -127,11 +129,13 @@ class Flusher:
         self._cutter = Cutter(
             cfg.batch, self._feeds, self._journal, self._window, columns, quarantine, slot, self._ensure
         )
-        sources = Sources(self._feeds, spool, quarantine)
+        sources = Sources(self._feeds, spool, quarantine, Erasures(data_dir))
         self._lander = Lander(
             self._sink, self._journal, sources, columns, self._sender, slot, self._report, self._ensure
         )
         self._replayer = Replayer(self._sink, self._journal, sources, self._lander, self._sender, slot)
+        store = sql_of(cfg.store.url)
+        self.eraser = Eraser(self._sink, store, self.query, self._journal, sources, self._sender, self._in_loop)
         self._shelf = Shelf(self._journal, sources, self._lander, slot)
 
     def run(self) -> None:
@@ -306,9 +310,12 @@ class Flusher:
         """See ``Cutover.switch``. This process ends right after it."""
         return self._in_loop(lambda answer: answer.set_result(self._cutover.switch(url, self._sink.identity)))
 
-    def query(self, sql: str, format: str = "json", params: dict[str, Any] | None = None) -> bytes:
+    def query(
+        self, sql: str, format: str = "json", params: dict[str, Any] | None = None, seconds: float = 0.0
+    ) -> bytes:
         """Answer of a read-only query, in format "table", "json" (a row a line) or "csv"."""
-        limits = QueryLimits(self._cfg.query.max_seconds, self._cfg.query.max_rows, self._cfg.query.max_memory)
+        cfg = self._cfg.query
+        limits = QueryLimits(max(cfg.max_seconds, seconds), cfg.max_rows, cfg.max_memory)
         return self._sink.query(sql, cast(Format, format), limits, params)
 
     def stats(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -377,6 +384,7 @@ def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain_soon())
     names = ("query", "stats", "replay_plan", "replay_batch", "quarantine_retry", "quarantine_drop", "spool_drop")
     slow = {name: getattr(flusher, name) for name in (*names, "store_hold", "store_switch")}
+    slow |= flusher.eraser.calls()
     quick = {"status": flusher.status, "flush": flusher.flush, "drain": flusher.drain}
     calls = Calls(channel, quick, slow, flusher.stop)
     calls.start()

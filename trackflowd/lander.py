@@ -74,6 +74,7 @@ class Lander:
         self._sources = sources
         self._feeds = sources.feeds
         self._spool = sources.spool
+        self._erasures = sources.erasures
         self._columns = columns
         self._sender = sender
         self._slot = slot
@@ -180,12 +181,12 @@ class Lander:
             one.words = f"a batch cut for {one.cut.store} is not settled; set store.url back until it is"
             self._say()
             return None
-        if one.case is not None and one.case.batch.columns:
+        if one.case is not None and one.case.batch.columns and one.case.version == self._erasures.version:
             return one.case
         rows = self._rows_of(one)
         if rows is None:
             return None
-        return one.case_of(one.columns or self._columns.build(rows, one.cut.batch_id), rows)
+        return one.case_of(self._erasures, rows, self._columns)
 
     def _answered(self, one: Open, case: Case, verdict: Verdict | None, error: Exception | None) -> None:
         self._sending = None
@@ -244,7 +245,8 @@ class Lander:
         self._confirmer.add(one)
 
     def _settled(self, one: Open) -> None:
-        self._slot.add("rows_stored", one.cut.rows)
+        self._slot.add("rows_stored", one.left)
+        self._slot.add("rows_erased", one.cut.rows - one.left)
         self._slot.add("batches_confirmed", 1)
         self._open.remove(one)
         self._close(one.cut, self._journal.done)
@@ -364,8 +366,10 @@ class Lander:
             one.rows = self._sources.rows(one.cut)
             if one.rows is None:
                 one.asking, one.due = True, float("inf")
+                without = self._erasures.of_month(one.cut.partition)
                 self._sender.submit(
-                    lambda: self._settler.whole_or_none(one.cut), lambda held, error: self._give_up(one, held, error)
+                    lambda: self._settler.whole_or_none(one.cut, without),
+                    lambda held, error: self._give_up(one, held, error),
                 )
         return one.rows
 

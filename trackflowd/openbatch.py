@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from trackflowd.batch import ColumnMap
+from trackflowd.batch import ColumnMap, Columns
 from trackflowd.cuts import Cut
+from trackflowd.erasure import Erasures
 from trackflowd.errors import StoreDoubt, StoreReject
 from trackflowd.ring.layout import Record
 from trackflowd.settle import Backoff, Case
@@ -49,16 +50,32 @@ class Open:
     asking: bool = False
     held: bool = False
 
-    def case_of(self, columns: ColumnMap, rows: Sequence[Record]) -> Case:
-        """Its case, with everything in memory that a sending takes."""
-        batch = Batch(self.cut.batch_id, self.cut.attempt, self.cut.partition, self.cut.rows, columns)
-        self.columns = None
-        ask = identities(rows) if self.cut.ask else ()
-        if self.case is None:
-            self.case = Case(batch, self.doubt, ask)
+    def case_of(self, erasures: Erasures, rows: Sequence[Record], columns: Columns) -> Case:
+        """Its case, with everything in memory that a sending of what is left of it takes.
+
+        Args:
+            erasures: say what that is.
+            rows: all its rows.
+            columns: makes columns of them.
+        """
+        left, without = erasures.left(rows)
+        if without:
+            made: ColumnMap = columns.build(left, self.cut.batch_id) if left else {}
         else:
-            self.case.batch, self.case.ask = batch, ask
+            made = self.columns or columns.build(rows, self.cut.batch_id)
+        self.columns = None
+        batch = Batch(self.cut.batch_id, self.cut.attempt, self.cut.partition, len(left), made)
+        ask = identities(left) if self.cut.ask else ()
+        if self.case is None:
+            self.case = Case(batch, self.doubt)
+        self.case.batch, self.case.ask = batch, ask
+        self.case.without, self.case.version = without, erasures.version
         return self.case
+
+    @property
+    def left(self) -> int:
+        """Rows of it that no erasure names, as far as was looked."""
+        return self.cut.rows if self.case is None else self.case.batch.rows
 
     def let_go(self) -> None:
         """Keep its rows on disk only."""

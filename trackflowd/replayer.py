@@ -4,7 +4,8 @@ The rings keep what was stored until it is overwritten, and the journal keeps wh
 what a store lost (a restored backup, a dropped part, a disk) can be sent again: a batch that is whole in
 its rings under its own id, after the store was asked for it; one that is overwritten in part, or was
 landed in pieces, by the event ids of the rows that are left: those the store lacks become a new batch.
-Nothing is doubled: whatever is sent, the store was asked for first.
+Nothing is doubled: whatever is sent, the store was asked for first. And nothing erased comes back: only what is left
+of a batch is counted and sent (``erasure``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from trackflowd.errors import ControlError, SpoolFull, StoreAway, StoreDoubt, St
 from trackflowd.journal import Journal
 from trackflowd.lander import Lander
 from trackflowd.ring.layout import Record
+from trackflowd.selection import Tombstone
 from trackflowd.sender import Sender
 from trackflowd.settle import Case, Settler, Verdict
 from trackflowd.shared import Slot
@@ -97,14 +99,15 @@ class Replayer:
         return all(feed and feed.still_held(span.start) for feed, span in zip(feeds, cut.ranges, strict=True))
 
     def _whole(self, cut: Cut, rows: Sequence[Record], dry_run: bool, reply: Reply) -> None:
-        columns = self._columns.build(rows, cut.batch_id)
-        batch = Batch(cut.batch_id, cut.attempt + 1, cut.partition, cut.rows, columns)
+        left, without = self._sources.erasures.left(rows)
+        columns = self._columns.build(left, cut.batch_id) if left else {}
+        batch = Batch(cut.batch_id, cut.attempt + 1, cut.partition, len(left), columns)
 
         def job() -> tuple[int, str]:
-            before = self._sink.count(cut.batch_id, cut.partition)
-            if before == cut.rows or dry_run:
+            before = self._count(cut, without)
+            if before == len(left) or dry_run:
                 return before, ""
-            case = Case(batch, doubt=True)
+            case = Case(batch, doubt=True, without=without)
             while (verdict := self._settler.settle(case)) is Verdict.FRESH:
                 pass  # under its own id and asked for first: nothing that a journal would have to remember
             return before, case.words if verdict is Verdict.REFUSED else ""
@@ -114,7 +117,7 @@ class Replayer:
                 reply(None, _later(error))
                 return
             before, words = answer
-            missing = cut.rows - before
+            missing = len(left) - before
             outcome = "held" if not missing else "gone" if words else "restored"
             restored = missing if outcome == "restored" else 0
             if not dry_run:
@@ -123,22 +126,30 @@ class Replayer:
 
         self._sender.submit(job, done)
 
+    def _count(self, cut: Cut, without: Sequence[Tombstone]) -> int:
+        if without:
+            return self._sink.edit.count_left(cut.batch_id, cut.partition, without)
+        return self._sink.count(cut.batch_id, cut.partition)
+
     def _by_id(self, found: Ended, dry_run: bool, reply: Reply) -> None:
         cut = found.cut
-        left = self._left(cut)
-        rows = [row for row in left if row is not None]
-        overwritten = len(left) - len(rows)
+        there = self._left(cut)
+        whole = [row for row in there if row is not None]
+        overwritten = len(there) - len(whole)
+        rows = self._sources.erasures.left(whole).rows
+        expected = cut.rows - (len(whole) - len(rows))
+        without = self._sources.erasures.of_month(cut.partition)
 
         def job() -> tuple[int, set[tuple[str, bytes]]]:
-            held = self._sink.count(cut.batch_id, cut.partition) if found.how == DONE else 0
-            return held, self._sink.present(identities(rows)) if rows and held != cut.rows else set()
+            held = self._count(cut, without) if found.how == DONE else 0
+            return held, self._sink.present(identities(rows)) if rows and held != expected else set()
 
         def done(answer: tuple[int, set[tuple[str, bytes]]], error: Exception | None) -> None:
             if error is not None:
                 reply(None, _later(error))
                 return
             held, known = answer
-            if held == cut.rows:
+            if held == expected:
                 reply(_answer(f"{cut.batch_id:032x}", cut.rows, "held"), None)
                 return
             missing = [row for row, identity in zip(rows, identities(rows), strict=True) if identity not in known]
@@ -169,6 +180,8 @@ class Replayer:
         else:
             outcome = "partly" if rows else "gone"
         text = f"{overwritten} of its rows are overwritten in the rings" if overwritten else ""
+        if lost and self._sources.erasures.of_month(cut.partition):
+            text += ", and how many of those were erased on request is not known"
         reply(_answer(f"{cut.batch_id:032x}", cut.rows, outcome, len(missing), lost, text), None)
 
     def _send_anew(self, cut: Cut, rows: Sequence[Record]) -> None:

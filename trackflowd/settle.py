@@ -17,6 +17,8 @@ The rules (figures in docs/architecture.md):
   to blame, rows or table, is for others to find out: ``blame``.)
 - A batch whose rows may have been sent before it looks them up before it sends them, and after the
   count: a row of its own last sending is no repeat.
+- Of a batch that erasures name rows of, only what is left is sent and counted, and what of the others a sending in
+  doubt may have brought is deleted before the batch counts as held: ``erasure`` says why that is enough.
 
 ``settle`` is one try. It waits for nothing but the store's answers, each bounded by ``store.timeout``;
 whoever calls it decides when to try again.
@@ -33,6 +35,7 @@ from dataclasses import dataclass, field
 
 from trackflowd.cuts import Cut
 from trackflowd.errors import StoreDoubt, StoreFailed, StoreReject
+from trackflowd.selection import Tombstone
 from trackflowd.sink.base import Batch, Sink
 
 log = logging.getLogger(__name__)
@@ -87,6 +90,8 @@ class Case:
         batch: what is sent.
         doubt: it may have been sent before.
         ask: identities of its rows, to be looked up before they are sent; empty: no need.
+        without: tombstones that name rows of it, which are not in ``batch``.
+        version: of the erasures it was made by.
 
     Attributes:
         clean: it was sent, in doubt, and answered well: only the count is to come.
@@ -100,6 +105,8 @@ class Case:
     batch: Batch
     doubt: bool
     ask: Sequence[Identity] = ()
+    without: tuple[Tombstone, ...] = ()
+    version: int = 0
     clean: bool = False
     known: set[Identity] = field(default_factory=set)
     words: str = ""
@@ -130,11 +137,13 @@ class Settler:
         """
         while True:
             if case.doubt:
-                held = self._count(case.batch)
+                held = self._count(case)
                 if held == case.batch.rows:
-                    return Verdict.HELD
+                    return self._all_there(case)
                 if held or case.clean:
                     return self._fresh(case, held)
+            if not case.batch.rows:
+                return Verdict.HELD  # erased before it was ever sent
             if case.ask:
                 self._breathe()
                 case.known = self._sink.present(case.ask)
@@ -147,12 +156,18 @@ class Settler:
                 return Verdict.HELD
             case.clean = True
 
-    def whole_or_none(self, cut: Cut) -> int:
+    def whole_or_none(self, cut: Cut, without: Sequence[Tombstone] = ()) -> int:
         """Rows of a batch in the store. Of a spooled one that is there in part, none are left when this returns.
+
+        Args:
+            cut: a batch whose rows cannot be read.
+            without: tombstones that may name some; then any row that is left speaks for all.
 
         Raises:
             StoreAway: cannot be asked now.
         """
+        if without:
+            return cut.rows if self._sink.edit.count_left(cut.batch_id, cut.partition, without) else 0
         held = self._sink.count(cut.batch_id, cut.partition)
         if 0 < held < cut.rows and cut.segment:
             self._sink.delete(cut.batch_id, cut.partition)
@@ -177,20 +192,29 @@ class Settler:
         return None
 
     def _refused(self, case: Case, refusal: StoreReject) -> Verdict:
-        held = self._count(case.batch)
+        held = self._count(case)
         if held == case.batch.rows:
-            return Verdict.HELD
+            return self._all_there(case)
         if held:
             self._sink.delete(case.batch.batch_id, case.batch.partition)
         self._breathe()
         case.words, case.fault = str(refusal), self._sink.table_fault()
         return Verdict.REFUSED
 
-    def _count(self, batch: Batch) -> int:
+    def _count(self, case: Case) -> int:
+        batch = case.batch
         self._breathe()
         self._sink.kill(batch)
         self._breathe()
+        if case.without:
+            return self._sink.edit.count_left(batch.batch_id, batch.partition, case.without)
         return self._sink.count(batch.batch_id, batch.partition)
+
+    def _all_there(self, case: Case) -> Verdict:
+        if case.without:
+            self._breathe()
+            self._sink.edit.clear(case.batch.batch_id, case.batch.partition, case.without)
+        return Verdict.HELD
 
     def _fresh(self, case: Case, held: int) -> Verdict:
         batch = case.batch

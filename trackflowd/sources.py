@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from trackflowd.batch import checksum, chosen
 from trackflowd.cuts import Cut
+from trackflowd.erasure import Erasures
 from trackflowd.errors import SegmentDamaged
 from trackflowd.feeds import Feeds
 from trackflowd.proto import record
@@ -27,12 +28,14 @@ class Sources:
         feeds: the rings.
         spool: the segments.
         quarantine: takes what cannot be read.
+        erasures: what must not be sent of what is read.
     """
 
-    def __init__(self, feeds: Feeds, spool: Spool, quarantine: Quarantine) -> None:
+    def __init__(self, feeds: Feeds, spool: Spool, quarantine: Quarantine, erasures: Erasures) -> None:
         self.feeds = feeds
         self.spool = spool
         self.quarantine = quarantine
+        self.erasures = erasures
 
     def rows(self, cut: Cut) -> Sequence[Record] | None:
         """Exactly the rows of a batch, by count and checksum; None when they are not all there unharmed."""

@@ -12,8 +12,9 @@ its salt a visitor hash can no longer be checked against an address. ``secure_de
 destroyed salt in the database, and the journal mode is DELETE, not WAL, which would keep a copy
 until its next checkpoint. Neither file belongs in a backup.
 
-The database also holds the long jobs, one row each; ``tasks`` reads and writes those through
-``execute``. Its schema is ``MIGRATIONS``: numbered, forward only, each step in one transaction.
+The database also holds the long jobs and the tombstones of erasures, one row each; ``tasks`` and
+``tombstones`` read and write those through ``execute``. Its schema is ``MIGRATIONS``: numbered, forward
+only, each step in one transaction.
 """
 
 from __future__ import annotations
@@ -64,11 +65,23 @@ CREATE TABLE tasks (
     hint TEXT NOT NULL
 ) STRICT;
 """,
+    # what: a selection as JSON; task: number of the one that carries it out.
+    """
+CREATE TABLE tombstones (
+    id INTEGER PRIMARY KEY,
+    what TEXT NOT NULL,
+    until_ms INTEGER NOT NULL,
+    task INTEGER
+) STRICT;
+""",
 )
 SCHEMA = len(MIGRATIONS)
 
 #: What a person loses who moves the file aside.
-_LOST = "today's visitors are then counted anew, and the list of long jobs is lost"
+_LOST = (
+    "today's visitors are then counted anew, the list of long jobs is lost, and so are the tombstones of erasures: "
+    "a replay could bring back what was erased"
+)
 
 
 @dataclass(frozen=True, slots=True)

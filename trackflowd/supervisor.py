@@ -32,6 +32,7 @@ from trackflowd.admin import Admin, Answer
 from trackflowd.budget import Budget, full_in
 from trackflowd.children import Child
 from trackflowd.commands import SOON, Commands
+from trackflowd.commands_events import take_up
 from trackflowd.control import Control
 from trackflowd.crew import Crew
 from trackflowd.datadir import DataDir
@@ -46,6 +47,7 @@ from trackflowd.tail import Row, Tail, Watcher
 from trackflowd.taskkinds import KINDS
 from trackflowd.taskrunner import Runner
 from trackflowd.tasks import Table
+from trackflowd.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +126,8 @@ class Supervisor:
             self.crew = Crew(cfg, self.listeners, self._received)
             self.salts = Salts(self.state, self.crew.page)
             self.budget = Budget(cfg)
+            self.tombstones = Tombstones(self.state, self.data_dir.path)
+            self.tombstones.publish()
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
             self.control = Control(cfg.control.socket, Commands(self).handlers(), self.tail)
             self.admin = Admin(cfg.admin.listen, {"/healthz": self._healthz, "/readyz": self._readyz})
@@ -150,6 +154,7 @@ class Supervisor:
                 await self.admin.start()
             self.salts.begin()
             self.runner.start()
+            take_up(self)
             log.info(
                 "trackflowd %s starts: %s in %s", __version__, ", ".join(self.listeners.addresses), self.data_dir.path
             )

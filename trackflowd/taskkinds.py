@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trackflowd.job import Kind
+from trackflowd.task_erase import ERASE
 from trackflowd.task_migrate import MIGRATE
 from trackflowd.task_replay import REPLAY
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (REPLAY, MIGRATE)}
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (REPLAY, ERASE, MIGRATE)}

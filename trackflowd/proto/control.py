@@ -123,7 +123,7 @@ class Arg:
 
     Args:
         name: its key in ``args``.
-        kind: ``text``, ``number``, ``flag``, ``map`` or ``list`` (of texts).
+        kind: ``text``, ``number``, ``flag``, ``map``, ``list`` (of texts) or ``place`` (in a list of pages).
         help: one line.
         default: used where it is not given; ``...``: it must be given.
     """
@@ -154,6 +154,7 @@ class Command:
 
 
 _TASK_ID = Arg("id", "number", "number of the task; `tasks` lists them")
+_WHAT = "which: site, name, user, visitor, id, from, to (ms since 1970 UTC)"
 _NAMES = Arg("names", "list", "names of files, as the list command of the tool shows them")
 
 _COMMANDS = (
@@ -197,6 +198,41 @@ _COMMANDS = (
             Arg("steps", "list", "of funnels: filters, a step each; none: a page, a second page, an event", ()),
             Arg("window", "number", "of funnels: seconds from the first step to the last; 0: a day", 0),
         ),
+    ),
+    Command(
+        "events",
+        "events of a selection, a page of them, by the time they happened",
+        (
+            Arg("what", "map", _WHAT, None),
+            Arg("limit", "number", "at most so many, 1 to 1000", 100),
+            Arg("after", "place", "`next` of the page before; none: the first", None),
+            Arg("newest", "flag", "begin with the newest", True),
+        ),
+    ),
+    Command(
+        "event_correct",
+        "change properties of one event",
+        (
+            Arg("id", "text", "its id"),
+            Arg("site", "text", "whose; empty: the only one that has it", ""),
+            Arg("put", "map", "properties to be set", None),
+            Arg("drop", "list", "names of properties to be taken away", ()),
+        ),
+        acting=True,
+    ),
+    Command("erase_count", "what an erasure would delete", (Arg("what", "map", _WHAT),)),
+    Command(
+        "erase",
+        "delete events for good and keep copies of them out: starts a task, answers it",
+        (Arg("what", "map", _WHAT),),
+        acting=True,
+    ),
+    Command("erasures", "the tombstones of erasures, newest first"),
+    Command(
+        "erasure_forget",
+        "remove a tombstone: what it kept out may come back with a replay",
+        (Arg("number", "number", "its number; `erasures` lists them"),),
+        acting=True,
     ),
     Command(
         "flush",
@@ -250,6 +286,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "flag": (bool,),
     "map": (dict, type(None)),
     "list": (list, tuple),
+    "place": (list, tuple, type(None)),
 }
 
 

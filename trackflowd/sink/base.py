@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, overload
 from urllib.parse import unquote, urlsplit
 
 from trackflowd.errors import ConfigError
+from trackflowd.sink.edit import Editor
 
 #: Formats a query's answer may take: a drawn table, one JSON object per line, CSV with a head line.
 Format = Literal["table", "json", "csv"]
@@ -192,6 +193,10 @@ class Sink(Protocol):
         Raises:
             StoreAway: cannot be asked now.
         """
+
+    @property
+    def edit(self) -> Editor:
+        """What can be done to events that are there."""
 
     def table_fault(self) -> str:
         """How the table of events differs from the schema, in words; "" when it does not.

@@ -18,6 +18,8 @@ from trackflowd.errors import EngineBroken, QueryError, SinkError, StoreAway, St
 from trackflowd.event import FIELDS
 from trackflowd.sink import migrations, native_block, outcome, readonly
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits, SinkOptions
+from trackflowd.sink.ch_edit import ClickHouseEditor
+from trackflowd.sink.edit import Editor
 from trackflowd.sink.engine import Engine, engine
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class ClickHouseSink:
         self._asker: Client | None = None
         self._opened = False
         self._readers = Readers(self._engine)
+        self.edit: Editor = ClickHouseEditor(self._asking)
 
     @property
     def identity(self) -> str:

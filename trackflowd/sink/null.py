@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from trackflowd.errors import QueryError
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits
+from trackflowd.sink.edit import Editor, NoEvents
 
 #: Batches remembered. A check asks about batches of the last seconds; a batch a second makes this an hour.
 REMEMBERED = 4096
@@ -22,6 +23,7 @@ class NullSink:
     vouches = True
 
     def __init__(self) -> None:
+        self.edit: Editor = NoEvents()
         self.rows = 0
         self._rows_of: dict[int, int] = {}
 

@@ -4,6 +4,7 @@
 
     BEGIN
     lock of the batch's id          taken: an earlier sending still runs; ask before anything else
+    lock of landings, shared        kept from a sweep of the dimensions (``pg_edit``)
     row in batches                  there already: that sending landed, and this one ends here
     COPY distinct dimension rows → staged
     INSERT what the dimensions lack of it; read their ids
@@ -28,7 +29,7 @@ from trackflowd.errors import StoreDoubt
 from trackflowd.sink.base import Batch
 from trackflowd.sink.pg_outcome import code_of
 from trackflowd.sink.pg_rows import Staged, signed
-from trackflowd.sink.pg_tables import DIMENSIONS, FACTS, IDS, STAGED, STAGING, UPSERT
+from trackflowd.sink.pg_tables import DIMENSIONS, FACTS, IDS, LANDING, STAGED, STAGING, UPSERT
 
 if TYPE_CHECKING:
     import asyncpg
@@ -97,7 +98,8 @@ class Landing:
     async def _fill(self, connection: asyncpg.Connection) -> bool:
         """Everything but the COMMIT; False when the batch is there already."""
         batch = self._batch
-        free = await self._step(connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock_of(batch.batch_id)})"))
+        locks = f"pg_try_advisory_xact_lock({lock_of(batch.batch_id)}), pg_advisory_xact_lock_shared({LANDING})"
+        free = await self._step(connection.fetchval(f"SELECT {locks}"))
         if not free:
             raise StoreDoubt("an earlier sending of the batch still runs in the store")
         if not await self._note(connection):

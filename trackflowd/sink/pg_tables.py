@@ -10,7 +10,8 @@ A dimension's row is found by its ``key``: the first 16 bytes of BLAKE2b over it
 which no field holds). The fields themselves would not fit into an index: a page has up to 4,863 bytes, a B-tree takes
 2,704. Not MD5, which the server could compute by itself: two texts of one MD5 can be had, and would become one page.
 
-Rows of dimensions are never changed and never deleted, so whoever has seen an id may use it in a later transaction.
+Rows of dimensions are never changed, and deleted only when no fact uses them, by a sweep that no landing can overlap
+(``pg_edit``): an id may be used in the transaction that read it, and not in a later one.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ _IN_DIMENSIONS = frozenset(name for dimension in DIMENSIONS for name in dimensio
 
 #: Fields that ``facts`` holds itself, in the order of ``event.FIELDS``.
 OWN: tuple[Field, ...] = tuple(field for field in FIELDS if field.name not in _IN_DIMENSIONS)
+
+#: Key of the advisory lock that a landing shares, and that a sweep of the dimensions has alone.
+LANDING = 0x7472_6163_6B6C_616E  # "tracklan"
 
 #: Columns of ``facts`` as rows are sent.
 FACTS: tuple[str, ...] = (*(dimension.column for dimension in DIMENSIONS), *(field.name for field in OWN))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 from trackflowd.errors import SinkError, StoreAway, StoreReject
 from trackflowd.sink import migrations, pg_months, pg_outcome, pg_rows, pg_tables
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits, SinkOptions
+from trackflowd.sink.edit import Editor
+from trackflowd.sink.pg_edit import PostgresEditor
 from trackflowd.sink.pg_landing import Landing, lock_of
 from trackflowd.sink.pg_link import SCHEMA, Link, address
 from trackflowd.sink.pg_reader import Readers
@@ -86,6 +88,7 @@ class PostgresSink:
         self._made: set[int] = set()
         self._months_due = 0.0
         self._readers = Readers(self._where, options.timeout_s)
+        self.edit: Editor = PostgresEditor(self._ask, self._connect_apart, options.timeout_s)
 
     @property
     def identity(self) -> str:
@@ -204,6 +207,13 @@ class PostgresSink:
             raise pg_outcome.of_question(error) from error
         self._breathe()
         return link
+
+    def _connect_apart(self) -> Link:
+        """A connection for what takes long and keeps no batch waiting."""
+        if not self._opened:
+            raise StoreAway("the store is not open")
+        settings = self._settings() | {"statement_timeout": "0"}
+        return Link(self._where, settings, self._timeout)
 
     def _settings(self) -> dict[str, str]:
         """A backend whose client is gone, or that waits for a lock for ever, has to end by itself."""

@@ -87,8 +87,8 @@ CREATE TABLE IF NOT EXISTS batches
     at timestamptz NOT NULL DEFAULT now()
 );
 
--- No foreign keys to the dimensions: their rows are never deleted, and a check per row and dimension costs more than
--- the row. Columns of eight bytes come first, so that none is padded.
+-- No foreign keys to the dimensions: their rows are deleted only when unused, by one who makes sure (pg_edit), and a
+-- check per row and dimension costs more than the row. Columns of eight bytes come first, so that none is padded.
 CREATE TABLE IF NOT EXISTS facts
 (
     received timestamptz NOT NULL,

@@ -1,0 +1,108 @@
+"""The tombstones on disk: rows of ``state.sqlite``, and the file that tells the flusher of them.
+
+The supervisor writes both: a row first, then ``tombstones.msgpack`` (written aside, synced, renamed into place), which
+the flusher reads at its start, before it sends anything, and again when it is told to. At the supervisor's own start,
+before the flusher's, the file is made from the rows again, so a kill between the two is mended.
+
+They hold ids of people, since what must not come back has to be known: both files are 0600, and belong into no backup.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from trackflowd.errors import DataDirError, TrackflowError
+from trackflowd.selection import Selection, Tombstone
+from trackflowd.state import State
+
+FILE = "tombstones.msgpack"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A tombstone and the task that carries it out; None: killed before there was one."""
+
+    tombstone: Tombstone
+    task: int | None
+
+
+class Tombstones:
+    """The table; the supervisor owns it. Every method raises DataDirError when the disk refuses.
+
+    Args:
+        state: the opened database.
+        data_dir: where the file goes.
+    """
+
+    def __init__(self, state: State, data_dir: Path) -> None:
+        self._state = state
+        self._path = data_dir / FILE
+        self._tmp = data_dir / "tmp" / "tombstones.tmp"
+
+    def all(self) -> Sequence[Kept]:
+        """Every one, oldest first."""
+        rows = self._state.execute("SELECT id, what, until_ms, task FROM tombstones ORDER BY id")
+        return [Kept(_tombstone(number, what, until_ms), task) for number, what, until_ms, task in rows]
+
+    def add(self, what: Selection, until_ms: int) -> Tombstone:
+        """Write one down and publish it. When this returns it stands, whatever is killed."""
+        sql = "INSERT INTO tombstones (what, until_ms) VALUES (?, ?) RETURNING id"
+        ((number,),) = self._state.execute(sql, (json.dumps(what.as_dict()), until_ms))
+        self.publish()
+        return Tombstone(what, until_ms, number)
+
+    def carried_by(self, number: int, task: int) -> None:
+        """Note the task that carries one out."""
+        self._state.execute("UPDATE tombstones SET task = ? WHERE id = ?", (task, number))
+
+    def remove(self, number: int) -> bool:
+        """Forget one; whether it was there. What it kept out may then come back."""
+        gone = self._state.execute("DELETE FROM tombstones WHERE id = ? RETURNING id", (number,))
+        self.publish()
+        return bool(gone)
+
+    def publish(self) -> None:
+        """Make the file anew; the one before stays whole if that fails."""
+        values = [[one.tombstone.number, one.tombstone.what.as_dict(), one.tombstone.until_ms] for one in self.all()]
+        try:
+            self._tmp.parent.mkdir(mode=0o700, exist_ok=True)
+            self._tmp.unlink(missing_ok=True)
+            with open(self._tmp, "xb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
+                file.write(msgpack.packb(values))
+                file.flush()
+                os.fsync(file.fileno())
+            self._tmp.rename(self._path)
+        except OSError as error:
+            raise DataDirError(f"{self._path} cannot be written: {error.strerror}", "free space there") from error
+
+
+def load(data_dir: Path) -> Sequence[Tombstone]:
+    """What the file says; nothing where there is none.
+
+    Raises:
+        DataDirError: it cannot be read. Nothing may be sent then: erased events could come back.
+    """
+    path = data_dir / FILE
+    try:
+        return [_tombstone(number, what, until_ms) for number, what, until_ms in msgpack.unpackb(path.read_bytes())]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise DataDirError(f"{path} cannot be read: {error}", "restart the daemon: it makes the file anew") from error
+
+
+def _tombstone(number: int, what: str | Mapping[str, Any], until_ms: int) -> Tombstone:
+    try:
+        return Tombstone(Selection.read(json.loads(what) if isinstance(what, str) else what), until_ms, number)
+    except (TrackflowError, ValueError, TypeError) as error:
+        hint = (
+            f"remove it while the daemon is stopped: sqlite3 state.sqlite 'DELETE FROM tombstones WHERE id = {number}'"
+        )
+        raise DataDirError(f"tombstone {number} cannot be read: {error}", hint) from error
