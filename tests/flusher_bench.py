@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.memory_edit import MemoryEditor
 from tests.rows import row
 from trackflowd import flusher as flusher_module
 from trackflowd.config import load
@@ -52,6 +53,7 @@ class MemoryStore:
         self.bad: set[bytes] = set()
         self.fault = ""
         self.torn: set[int] = set()
+        self.edit = MemoryEditor(self.batches)
 
     def open(self) -> None:
         for batch_id in self.torn:
@@ -68,6 +70,7 @@ class MemoryStore:
         if self.fault or self.bad & set(batch.columns["event_id"]):
             raise StoreReject("a value that its column does not take")
         self.batches[batch.batch_id] = list(batch.columns["event_id"])
+        self.edit.note(batch)
         self.partitions[batch.batch_id] = batch.partition
         self.trouble("after")
 

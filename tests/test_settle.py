@@ -19,6 +19,7 @@ from trackflowd.cuts import Cut
 from trackflowd.errors import StoreAway, StoreDoubt, StoreFailed, StoreReject
 from trackflowd.settle import STUBBORN, Backoff, Case, Settler, Verdict
 from trackflowd.sink.base import Batch, Format, Params, QueryLimits
+from trackflowd.sink.edit import Editor, NoEvents
 
 ROWS = 10
 
@@ -50,6 +51,7 @@ class ModelStore:
     known: set[tuple[str, bytes]] = field(default_factory=set)
     identity: str = "model:"
     vouches: bool = True
+    edit: Editor = field(default_factory=NoEvents)
 
     def open(self) -> None: ...
 

@@ -74,7 +74,7 @@ class Erasures:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._all: Sequence[Tombstone] = ()
+        self._all: Sequence[Tombstone] = []
         self._by_value: dict[tuple[str, object], list[Tombstone]] = {}
         self._newest = -1
         self.version = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.postgres import Cluster
 from tests.process.harness import Daemon, until
 from tests.process.judge import flush
 from tests.process.sender import event_of, id_of
+from tests.process.test_faults_replay import alter
 from tests.tcp_proxy import TcpProxy
 from trackflowd import cli
 
@@ -30,9 +32,10 @@ class Desk:
         wire: to the store; None where it is embedded.
     """
 
-    def __init__(self, daemon: Daemon, wire: TcpProxy | None, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, daemon: Daemon, cluster: Cluster | None, capsys: pytest.CaptureFixture[str]) -> None:
         self.daemon = daemon
-        self.wire = wire
+        self.cluster = cluster
+        self.wire: TcpProxy | None = None
         self.capsys = capsys
         self.sent = 0
 
@@ -46,6 +49,14 @@ class Desk:
         if stored:
             flush(self.daemon)
         return [id_of(n) for n in numbers]
+
+    def lose_everything(self) -> None:
+        """Empty the store of a daemon that is down."""
+        if self.cluster is None:
+            alter(self.daemon, "TRUNCATE TABLE events")
+        else:
+            for table in ("facts", "batches"):
+                self.cluster.sql(DATABASE, f"DELETE FROM {table}")
 
     def says(self, *words: str, code: int = 0) -> str:
         """What a command prints."""
@@ -66,16 +77,18 @@ class Desk:
 @pytest.fixture(params=["chdb", "postgresql"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
     sets = ["daemon.workers=1", "batch.max_age=0.05", "store.timeout=3"]
-    wire = None
     with ExitStack() as held:
-        if request.param == "postgresql":
-            cluster: Cluster = request.getfixturevalue("postgres")
-            cluster.sql("postgres", f"DROP DATABASE IF EXISTS {DATABASE}")
-            wire = TcpProxy(cluster.port)
-            held.callback(wire.refuse)
-            sets.append(f"store.url={cluster.database(DATABASE, wire.port)}")
-        daemon = held.enter_context(Daemon(tmp_path, *sets))
-        yield Desk(daemon, wire, capsys)
+        if request.param == "chdb":
+            yield Desk(held.enter_context(Daemon(tmp_path, *sets)), None, capsys)
+            return
+        cluster: Cluster = request.getfixturevalue("postgres")
+        cluster.sql("postgres", f"DROP DATABASE IF EXISTS {DATABASE}")
+        wire = TcpProxy(cluster.port)
+        held.callback(wire.refuse)
+        url = f"store.url={cluster.database(DATABASE, wire.port)}"
+        desk = Desk(held.enter_context(Daemon(tmp_path, *sets, url)), cluster, capsys)
+        desk.wire = wire
+        yield desk
 
 
 def test_a_user_is_found_exported_corrected_and_erased_and_no_replay_brings_anything_back(desk: Desk) -> None:
@@ -104,7 +117,7 @@ def test_a_user_is_found_exported_corrected_and_erased_and_no_replay_brings_anyt
     assert json.loads(desk.says("events", "get", bob[0], "--json"))["props"] == {"h": "other", "plan": "'pro'"}
 
 
-def test_a_store_that_lost_what_was_erased_and_more_gets_the_rest_back_after_kills_of_flusher_and_daemon(
+def test_a_store_that_lost_everything_gets_back_all_but_what_was_erased_over_kills_of_flusher_and_daemon(
     desk: Desk,
 ) -> None:
     alice, bob = desk.send("alice", stored=False), desk.send("bob")
@@ -112,6 +125,12 @@ def test_a_store_that_lost_what_was_erased_and_more_gets_the_rest_back_after_kil
     desk.daemon.kill("flusher")
     desk.says("events", "erase", "--id", bob[0], "--yes")
     assert desk.daemon.stop() == 0
+    desk.lose_everything()
+    desk.daemon.start()
+    assert desk.ids() == set()
+    desk.says("replay", "--since", "1h")
+    assert desk.ids() == set(bob[1:])
+    desk.daemon.stop(signal.SIGKILL)
     desk.daemon.start()
     desk.says("replay", "--since", "1h")
     assert desk.ids() == set(bob[1:])
@@ -126,7 +145,7 @@ def test_what_waits_for_a_store_that_is_away_does_not_land_once_it_is_erased(des
     alice, bob = desk.send("alice", 8, stored=False), desk.send("bob", 8, stored=False)
     desk.daemon.await_status(lambda status: status["sink"]["state"] == "away")
     task = desk.daemon.call("erase", what={"user": "alice"})["id"]
-    desk.daemon.stop()
+    desk.daemon.stop(signal.SIGKILL)
     desk.daemon.start(ready=False)
     desk.wire.accept()
     until(lambda: desk.daemon.call("task", id=task)["state"] == "done")
