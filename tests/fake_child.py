@@ -106,7 +106,10 @@ class Child:
             count = len(args["names"])
             value = {"retried": count, "rows": count, "skipped": [f"call of {count}"]}
             self.say(type="reply", id=message["id"], ok=True, value=value)
-        elif name in ("stats", "flush", "spool_drop", "quarantine_drop"):
+        elif name.startswith("erase_"):
+            nothing = {"months": {}, "batches": [], "files": [], "unread": 2}
+            self.say(type="reply", id=message["id"], ok=True, value=nothing if name == "erase_plan" else 0)
+        elif name in ("events", "event_correct", "stats", "flush", "spool_drop", "quarantine_drop"):
             self.say(type="reply", id=message["id"], ok=True, value=args)
         else:
             error = {"code": "unknown_command", "text": name, "hint": ""}
