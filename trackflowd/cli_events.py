@@ -192,13 +192,13 @@ def paged(client: Client, what: Mapping[str, Any], limit: int, newest: bool) -> 
     Args:
         limit: at most so many; 0: all.
     """
-    after, left = None, limit
+    after, left = "", limit
     while True:
         most = min(left, _PAGE) if limit else _PAGE
         page = client.call("events", what=dict(what), limit=most, after=after, newest=newest)
         yield from page["rows"]
         left, after = left - len(page["rows"]), page["next"]
-        if after is None or (limit and left <= 0):
+        if not after or (limit and left <= 0):
             return
 
 

@@ -38,7 +38,7 @@ class EventCommands:
     def _timeout(self) -> float:
         return self._daemon.cfg.query.max_seconds + GRACE
 
-    async def events(self, what: Mapping[str, Any], limit: float, after: Sequence[Any], newest: bool) -> Any:
+    async def events(self, what: Mapping[str, Any], limit: float, after: str, newest: bool) -> Any:
         """A page of events, as the flusher gives it."""
         Selection.read(what or {})
         ask = self._daemon.crew.ask_flusher

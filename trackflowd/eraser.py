@@ -95,7 +95,7 @@ class Eraser:
 
     # ---------------------------------------------------------------- reading
 
-    def events(self, what: Mapping[str, Any], limit: int, after: Sequence[Any] | None, newest: bool) -> dict[str, Any]:
+    def events(self, what: Mapping[str, Any], limit: int, after: str, newest: bool) -> dict[str, Any]:
         """A page of events (``events.Page``)."""
         meant = Selection.read(what)
         while True:

@@ -7,6 +7,7 @@ lands or goes meanwhile shifts nothing.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,16 +37,14 @@ class Page(NamedTuple):
 
     Args:
         rows: by the names in ``SHOWN``; a visitor as 16 digits of hex, which JSON's numbers could not hold.
-        next: what to ask for the next page with; None: there is none.
+        next: what to ask for the next page with; "": there is none.
     """
 
     rows: list[dict[str, Any]]
-    next: list[Any] | None
+    next: str
 
 
-def page(
-    run: Run, store: str, what: Selection, limit: int, after: Sequence[Any] | None = None, newest: bool = True
-) -> Page:
+def page(run: Run, store: str, what: Selection, limit: int, after: str = "", newest: bool = True) -> Page:
     """The events of a selection, by the time they happened.
 
     Args:
@@ -53,7 +52,7 @@ def page(
         store: "clickhouse" or "postgresql".
         what: which.
         limit: at most so many, 1 to ``MAX_PAGE``.
-        after: ``Page.next`` of the page before; None: the first page.
+        after: ``Page.next`` of the page before; "": the first page.
         newest: begin with the newest; else with the oldest.
 
     Raises:
@@ -73,13 +72,13 @@ def page(
     rows = [shown(row) for row in run(sql, values | {"most": limit + 1})]
     more, rows = len(rows) > limit, rows[:limit]
     last = [milliseconds(rows[-1]["time"]), rows[-1]["event_id"], rows[-1]["site"]] if more else None
-    return Page(rows, last)
+    return Page(rows, json.dumps(last) if last else "")
 
 
-def _behind(after: Sequence[Any], store: str, newest: bool) -> tuple[str, dict[str, str | int]]:
+def _behind(after: str, store: str, newest: bool) -> tuple[str, dict[str, str | int]]:
     """What comes behind an event, in the order of the pages."""
     try:
-        at, event, site = after
+        at, event, site = json.loads(after)
         place = [
             Condition("time", "=", int(at)), Condition("event_id", "=", uuid.UUID(event).bytes),
             Condition("site", "=", str(site)),

@@ -123,7 +123,7 @@ class Arg:
 
     Args:
         name: its key in ``args``.
-        kind: ``text``, ``number``, ``flag``, ``map``, ``list`` (of texts) or ``place`` (in a list of pages).
+        kind: ``text``, ``number``, ``flag``, ``map`` or ``list`` (of texts).
         help: one line.
         default: used where it is not given; ``...``: it must be given.
     """
@@ -205,7 +205,7 @@ _COMMANDS = (
         (
             Arg("what", "map", _WHAT, None),
             Arg("limit", "number", "at most so many, 1 to 1000", 100),
-            Arg("after", "place", "`next` of the page before; none: the first", None),
+            Arg("after", "text", "`next` of the page before; empty: the first", ""),
             Arg("newest", "flag", "begin with the newest", True),
         ),
     ),
@@ -286,7 +286,6 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "flag": (bool,),
     "map": (dict, type(None)),
     "list": (list, tuple),
-    "place": (list, tuple, type(None)),
 }
 
 
