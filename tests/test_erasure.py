@@ -49,6 +49,7 @@ class Store:
     """Rows, tokens and sendings that run on; ``plan`` says what becomes of each next sending."""
 
     identity = "model:"
+    vouches = True
 
     def __init__(self, plan: list[str]) -> None:
         self.plan = plan
@@ -61,6 +62,8 @@ class Store:
     def open(self) -> None: ...
 
     def close(self) -> None: ...
+
+    def confirm(self) -> None: ...
 
     def insert(self, batch: Batch) -> None:
         fate = self.plan.pop(0) if self.plan else "ok"

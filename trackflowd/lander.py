@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from trackflowd import blame
@@ -74,7 +75,6 @@ class Lander:
         self._sources = sources
         self._feeds = sources.feeds
         self._spool = sources.spool
-        self._erasures = sources.erasures
         self._columns = columns
         self._sender = sender
         self._slot = slot
@@ -181,12 +181,10 @@ class Lander:
             one.words = f"a batch cut for {one.cut.store} is not settled; set store.url back until it is"
             self._say()
             return None
-        if one.case is not None and one.case.batch.columns and one.case.version == self._erasures.version:
+        if one.case is not None and one.case.batch.columns and one.case.version == self._sources.erasures.version:
             return one.case
         rows = self._rows_of(one)
-        if rows is None:
-            return None
-        return one.case_of(self._erasures, rows, self._columns)
+        return None if rows is None else one.case_of(self._sources.erasures, rows, self._columns)
 
     def _answered(self, one: Open, case: Case, verdict: Verdict | None, error: Exception | None) -> None:
         self._sending = None
@@ -245,9 +243,8 @@ class Lander:
         self._confirmer.add(one)
 
     def _settled(self, one: Open) -> None:
-        self._slot.add("rows_stored", one.left)
-        self._slot.add("rows_erased", one.cut.rows - one.left)
-        self._slot.add("batches_confirmed", 1)
+        for name, number in one.settled.items():
+            self._slot.add(name, number)
         self._open.remove(one)
         self._close(one.cut, self._journal.done)
 
@@ -366,11 +363,9 @@ class Lander:
             one.rows = self._sources.rows(one.cut)
             if one.rows is None:
                 one.asking, one.due = True, float("inf")
-                without = self._erasures.of_month(one.cut.partition)
-                self._sender.submit(
-                    lambda: self._settler.whole_or_none(one.cut, without),
-                    lambda held, error: self._give_up(one, held, error),
-                )
+                without = self._sources.erasures.of_month(one.cut.partition)
+                job = partial(self._settler.whole_or_none, one.cut, without)
+                self._sender.submit(job, lambda held, error: self._give_up(one, held, error))
         return one.rows
 
     def _give_up(self, one: Open, held: int | None, error: Exception | None) -> None:

@@ -77,6 +77,11 @@ class Open:
         """Rows of it that no erasure names, as far as was looked."""
         return self.cut.rows if self.case is None else self.case.batch.rows
 
+    @property
+    def settled(self) -> dict[str, int]:
+        """What to add to the counters when the store has it."""
+        return {"rows_stored": self.left, "rows_erased": self.cut.rows - self.left, "batches_confirmed": 1}
+
     def let_go(self) -> None:
         """Keep its rows on disk only."""
         self.rows = self.columns = None
