@@ -31,6 +31,7 @@ whole, as a part or a transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ from trackflowd.proto import record
 from trackflowd.ring.layout import Record
 from trackflowd.selection import Tombstone
 
+_received = itemgetter(4)
 _SITE, _NAME, _TIME, _VISITOR, _USER = map(record.EVENT_FIELDS.index, ("site", "name", "time", "visitor", "user_id"))
 
 
@@ -103,7 +105,7 @@ class Erasures:
             RecordError: a row that does not decode.
         """
         newest = self._newest
-        if newest < 0 or not rows or min(row[4] for row in rows) > newest:
+        if newest < 0 or not rows or min(map(_received, rows)) > newest:
             return Left(rows, ())
         stays, without = [], set[Tombstone]()
         for row in rows:
