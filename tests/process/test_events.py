@@ -150,5 +150,6 @@ def test_what_waits_for_a_store_that_is_away_does_not_land_once_it_is_erased(des
     desk.wire.accept()
     until(lambda: desk.daemon.call("task", id=task)["state"] == "done")
     flush(desk.daemon)
+    assert desk.daemon.status()["totals"]["rows_erased"] == len(alice), "left out, not landed and deleted"
     assert desk.ids() == {*kept, *bob}
     assert not desk.ids() & set(alice)
