@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ from trackflowd.journal import Journal
 from trackflowd.ring.layout import Record
 from trackflowd.selection import Selection, Tombstone, event_of
 from trackflowd.sender import Sender
-from trackflowd.sink.base import Sink
+from trackflowd.sink.base import QueryLimits, Sink, sql_of
 from trackflowd.sources import Sources
 
 Answer = TypeVar("Answer")
@@ -53,8 +54,8 @@ class Eraser:
 
     Args:
         sink: edited through the sender only.
-        store: kind of store that query asks: "clickhouse" or "postgresql".
-        query: ``Flusher.query``: SQL, format, parameters, and seconds if more than ``query.max_seconds``.
+        url: of the store in effect.
+        limits: of a query, but for counts over the whole store, which take as long as they take.
         journal: what is open.
         sources: rings, spool, quarantine, tombstones.
         sender: speaks to the store.
@@ -64,17 +65,18 @@ class Eraser:
     def __init__(
         self,
         sink: Sink,
-        store: str,
-        query: Callable[..., bytes],
+        url: str,
+        limits: QueryLimits,
         journal: Journal,
         sources: Sources,
         sender: Sender,
         in_loop: InLoop,
     ) -> None:
         self._sink = sink
-        self._store = store
-        self._run: events.Run = lambda sql, params: stats.rows(query(sql, "json", dict(params)))
-        self._count: events.Run = lambda sql, params: stats.rows(query(sql, "json", dict(params), COUNTING))
+        self._store = sql_of(url)
+        patient = replace(limits, max_seconds=max(limits.max_seconds, COUNTING))
+        self._run: events.Run = lambda sql, params: stats.rows(sink.query(sql, "json", limits, params))
+        self._count: events.Run = lambda sql, params: stats.rows(sink.query(sql, "json", patient, params))
         self._journal = journal
         self._sources = sources
         self._sender = sender

@@ -103,6 +103,7 @@ class Flusher:
         data_dir = Path(cfg.daemon.data_dir)
         durable = cfg.ring.durability == "disk"
         self._cfg = cfg
+        self._limits = QueryLimits(cfg.query.max_seconds, cfg.query.max_rows, cfg.query.max_memory)
         self._slot = slot
         self._wake, self._over = threading.Event(), threading.Event()
         self._draining = self._flush_asked = self._stopping = False
@@ -134,8 +135,8 @@ class Flusher:
             self._sink, self._journal, sources, columns, self._sender, slot, self._report, self._ensure
         )
         self._replayer = Replayer(self._sink, self._journal, sources, self._lander, self._sender, slot)
-        store = sql_of(cfg.store.url)
-        self.eraser = Eraser(self._sink, store, self.query, self._journal, sources, self._sender, self._in_loop)
+        url, limits = self._cutover.url, self._limits
+        self.eraser = Eraser(self._sink, url, limits, self._journal, sources, self._sender, self._in_loop)
         self._shelf = Shelf(self._journal, sources, self._lander, slot)
 
     def run(self) -> None:
@@ -310,13 +311,9 @@ class Flusher:
         """See ``Cutover.switch``. This process ends right after it."""
         return self._in_loop(lambda answer: answer.set_result(self._cutover.switch(url, self._sink.identity)))
 
-    def query(
-        self, sql: str, format: str = "json", params: dict[str, Any] | None = None, seconds: float = 0.0
-    ) -> bytes:
+    def query(self, sql: str, format: str = "json", params: dict[str, Any] | None = None) -> bytes:
         """Answer of a read-only query, in format "table", "json" (a row a line) or "csv"."""
-        cfg = self._cfg.query
-        limits = QueryLimits(max(cfg.max_seconds, seconds), cfg.max_rows, cfg.max_memory)
-        return self._sink.query(sql, cast(Format, format), limits, params)
+        return self._sink.query(sql, cast(Format, format), self._limits, params)
 
     def stats(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """A named statistic (see ``stats.answer``)."""
@@ -383,8 +380,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain_soon())
     names = ("query", "stats", "replay_plan", "replay_batch", "quarantine_retry", "quarantine_drop", "spool_drop")
-    slow = {name: getattr(flusher, name) for name in (*names, "store_hold", "store_switch")}
-    slow |= flusher.eraser.calls()
+    slow = {name: getattr(flusher, name) for name in (*names, "store_hold", "store_switch")} | flusher.eraser.calls()
     quick = {"status": flusher.status, "flush": flusher.flush, "drain": flusher.drain}
     calls = Calls(channel, quick, slow, flusher.stop)
     calls.start()
