@@ -91,7 +91,9 @@ class Handler(BaseHTTPRequestHandler):
             result, written = self.execute(request, body, fault)
         finally:
             front.end(request.query_id)
-        if kind in ("lost", "half", "poison", "late"):
+        if kind == "down":
+            front.refuse()
+        if kind in ("lost", "half", "poison", "late", "down"):
             raise Cut
         summary = {"read_rows": str(written), "written_rows": str(written), "elapsed_ns": "1"}
         headers = {"X-ClickHouse-Query-Id": request.query_id, "X-ClickHouse-Summary": json.dumps(summary)}
@@ -108,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.front.kill(sql), 0
         if self.front.version:
             sql = re.sub(r"\bversion\(\)", f"'{self.front.version}'", sql)
-        named = f"/* {request.query_id} */ {sql}"
+        named = f"/* {request.query_id} */ {self.front.alone(sql)}"
         return self.front.engine(named, request.settings, request.params, request.database), 0
 
     def authenticate(self) -> None:
@@ -271,7 +273,9 @@ def main() -> None:
     parser.add_argument("--version", default="", help="what version() says instead of the engine's own")
     parser.add_argument("--password", default="", help="of the user default")
     args = parser.parse_args()
-    face = Face(Front(args.data, args.version, args.password), args.port)
+    front = Front(args.data, args.version, args.password)
+    face = Face(front, args.port)
+    front.refuse = face.close
     admin = Server(0, type("BoundAdmin", (Admin,), {"face": face}))
     print(json.dumps({"port": face.port, "admin": admin.server_port}), flush=True)
     admin.serve_forever()

@@ -6,11 +6,14 @@ import os
 import re
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
+
+from tests import front_cluster
 
 #: Parameters of the url that are the protocol's, not settings of the engine.
 TRANSPORT = {
@@ -25,7 +28,8 @@ class Fault:
     """What happens to the next statements that begin with ``match``.
 
     Kinds: ``status`` (answer ``status``, with exception ``code`` unless 0), ``text`` (200 with an exception's text),
-    ``cut`` (reset after ``size`` bytes of the body), ``lost`` (run, then reset instead of an answer), ``half`` (store
+    ``cut`` (reset after ``size`` bytes of the body), ``lost`` (run, then reset instead of an answer), ``down`` (the
+    same, and the port is closed from then on), ``half`` (store
     half of the rows, then reset), ``poison`` (note the token, keep no row, then reset), ``late`` (reset now, run when
     released, unless killed), ``hang`` (hold until released or killed, then run and answer), ``slow`` (read ``size``
     bytes a second).
@@ -73,6 +77,7 @@ class Front:
         self.running: dict[str, Running] = {}
         self.lock = threading.Lock()
         self.release = threading.Event()
+        self.refuse: Callable[[], None] = lambda: None  # closes the port that clients see
 
     def fault_for(self, statement: str) -> Fault | None:
         with self.lock:
@@ -133,6 +138,14 @@ class Front:
         except RuntimeError as error:
             text = str(error)
             raise Failure(text[max(text.find("Code: "), 0) :]) from None
+
+    def alone(self, sql: str) -> str:
+        """A cluster's statement, once the engine has parsed it, as one server without a cluster runs it."""
+        form = front_cluster.alone(sql)
+        if form != sql:
+            quoted = sql.replace("\\", "\\\\").replace("'", "\\'")
+            self.engine(f"SELECT formatQuery('{quoted}')", {}, {}, "")
+        return form
 
     def insert(self, sql: str, body: bytes, request: Request, fault: Fault | None) -> None:
         """Run an INSERT … FORMAT whose rows are in body."""

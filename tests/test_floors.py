@@ -86,6 +86,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sender",
             "confirm",
             "lander",
+            "lander_cluster",
             "replayer",
             "shelf",
             "eraser",

@@ -55,6 +55,11 @@ def partition_start(partition: int) -> int:
     return int(datetime(partition // 100, partition % 100, 1, tzinfo=UTC).timestamp() * 1000)
 
 
+def shard_of(row: Record, shards: int) -> int:
+    """Number of the shard, from 0, that a row's site belongs to."""
+    return row[3] % shards
+
+
 def checksum(rows: Iterable[Record]) -> int:
     """What a rebuild must match: crc32 chained over event id and payload of each row."""
     crc = 0

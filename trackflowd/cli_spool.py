@@ -56,7 +56,15 @@ def add_commands(commands: Commands) -> None:
         "trackflow spool drop 0193b0c2a7d87e6fa4c1d2e3f4051627\ntrackflow spool drop --all --yes",
     )
     add_drop_arguments(drop, "batches; `trackflow spool list` shows them")
-    for parser in (listed, drop):
+    release = group.add(
+        "release",
+        "send batches in doubt elsewhere, though the host of the cluster they wait for may have them: then they are "
+        "stored twice",
+        _release,
+        "trackflow spool release 0193b0c2a7d87e6fa4c1d2e3f4051627\ntrackflow spool release --all --yes",
+    )
+    add_drop_arguments(release, "batches; `trackflow spool list` shows them and what they wait for")
+    for parser in (listed, drop, release):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -147,8 +155,8 @@ def chosen(found: Sequence[File], args: argparse.Namespace, suffix: str = "") ->
     return [known[name] for name in dict.fromkeys(name.removesuffix(suffix) for name in args.names)]
 
 
-def confirmed(what: str, yes: bool) -> bool:
-    """Whether the person at the terminal says yes to what is lost.
+def confirmed(what: str, yes: bool, fate: str = "be lost for good") -> bool:
+    """Whether the person at the terminal says yes to what is lost, or else becomes of it.
 
     Raises:
         ConfigError: there is no terminal to ask at, and --yes was not given.
@@ -156,8 +164,8 @@ def confirmed(what: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigError(f"{what} would be lost for good: nothing was done", "say --yes to go on unasked")
-    print(f"{what} will be lost for good. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise ConfigError(f"{what} would {fate}: nothing was done", "say --yes to go on unasked")
+    print(f"{what} will {fate}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -229,4 +237,21 @@ def _drop(args: argparse.Namespace) -> int:
         say(to_json(value))
     else:
         say(f"dropped: {numbers(value['dropped'], value['rows'], 'batch')}, lost for good")
+    return 0
+
+
+def _release(args: argparse.Namespace) -> int:
+    with connect(args) as client:
+        found = chosen(spool.look(place_of(client, "spool")), args, SUFFIX)
+        if not found:
+            say(to_json({"released": 0, "rows": 0}) if args.json else "the spool is empty")
+            return 0
+        if not confirmed(amount(found, "batch"), args.yes, "be stored twice if the host they wait for has them"):
+            say("nothing was released")
+            return 1
+        value = client.call("spool_release", names=[one["name"] for one in found])
+    if args.json:
+        say(to_json(value))
+    else:
+        say(f"released: {numbers(value['released'], value['rows'], 'batch')}; they go to any host that takes them")
     return 0

@@ -138,7 +138,21 @@ def _store(status: Status, style: Style) -> list[str]:
         rows.append(style.dim(f"last error: {clean(sink['last_error'])}"))
     if sink.get("warning"):
         rows.append(style.odd(clean(sink["warning"])))
+    rows += [_host(host, style) for host in sink.get("hosts") or ()]
     return _labelled("store", rows, style) + _window(status, style)
+
+
+def _host(host: Status, style: Style) -> str:
+    """A host of a cluster; in red where batches wait for it and no other."""
+    state = str(host.get("state", ""))
+    paint = style.good if state == "ok" else style.bad
+    line = f"shard {host.get('shard')}  {clean(host.get('host', ''))}  {paint(state)}"
+    if host.get("text"):
+        line += f": {clean(host['text'])}"
+    if host.get("batches"):
+        waiting = f"{count(host['batches'])} batches with {count(host.get('rows') or 0)} rows may be there"
+        line += style.bad(f"; {waiting}: they wait for it (trackflow spool release)")
+    return line
 
 
 def _window(status: Status, style: Style) -> list[str]:

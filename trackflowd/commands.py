@@ -200,6 +200,10 @@ class Commands:
         """Give up batches of the spool; how many, and how many rows."""
         return await self._order("spool_drop", names)
 
+    async def spool_release(self, names: Sequence[str]) -> Any:
+        """Free batches in doubt from their host; how many, and how many rows."""
+        return await self._order("spool_release", names)
+
     async def quarantine_drop(self, names: Sequence[str]) -> Any:
         """Delete quarantine files; how many, and how many rows."""
         return await self._order("quarantine_drop", names)

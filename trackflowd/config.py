@@ -24,7 +24,7 @@ from typing import Any
 
 from trackflowd.errors import ConfigError
 from trackflowd.option import Kind, Spec, Value, check
-from trackflowd.sections import KIB, MAX_WORKERS, MIB, Config
+from trackflowd.sections import KIB, MAX_WORKERS, MIB, Config, Store
 
 __all__ = ["Config", "Option", "dump", "load", "load_dump", "options"]
 
@@ -241,6 +241,18 @@ def _check_together(reading: _Reading) -> None:
             reading.clash(f"{small} must not be above {large}", small, large)
     if cfg.ring.size and cfg.ring.size < MIN_RING:
         reading.clash(f"ring.size must be 0 (automatic) or at least {MIN_RING // KIB}KiB", "ring.size")
+    _check_cluster(reading, cfg.store)
+
+
+def _check_cluster(reading: _Reading, store: Store) -> None:
+    hosts = store.url.partition("://")[2].partition("/")[0].rpartition("@")[2].split(",")
+    if not store.cluster and (len(hosts) > 1 or store.replicas > 1):
+        reading.clash("several hosts and replicas need a store.cluster", "store.url", "store.replicas")
+    elif store.cluster and not store.url.startswith(("clickhouse://", "clickhouses://")):
+        reading.clash("store.cluster needs a clickhouse:// url", "store.url", "store.cluster")
+    elif len(hosts) % store.replicas:
+        text = f"store.url names {len(hosts)} hosts, which must divide by store.replicas = {store.replicas}"
+        reading.clash(text, "store.url", "store.replicas")
 
 
 def _get(cfg: Config, key: str) -> Any:

@@ -15,7 +15,8 @@ end, needs a new format version of the file, see ``journal``):
     (``[first, end, left out]``; nil: all). ``ask``: its rows were marked as sent before and are
     looked up in the store before they are sent. Version 1 ended with ``ranges``.
 ``["cuts", id, [cut, …]]``     several batches at once; with an id they take the place of that batch
-``["attempt", id, attempt]``   sent again under a fresh token
+``["attempt", id, attempt, store]``   what is sent next: a fresh token, or (of a cluster) a host it is bound to from
+    now on; ``store`` may be missing: bound as before
 ``["spooled", id]``            the segment of that id holds its rows, durably
 ``["done", id]``               the store is known to hold it
 ``["quarantined", id]``        a quarantine file holds its rows, durably, or the operator gave it up (``spool drop``)
@@ -161,7 +162,7 @@ class State:
         elif kind in ENDS:
             return self._end(body[1], kind)
         elif kind == "attempt":
-            self._change(body[1], attempt=body[2])
+            self._change(body[1], attempt=body[2], **({"store": body[3]} if len(body) > 3 else {}))
         elif kind == "spooled":
             self._change(body[1], segment=int.from_bytes(body[1], "big"))
         elif kind == "gap":

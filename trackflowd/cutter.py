@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from trackflowd.batch import ColumnMap, Columns, Pending, Sealed, checksum, new_batch_id, seal
+from trackflowd.batch import ColumnMap, Columns, Pending, Sealed, checksum, narrowed, new_batch_id, seal, shard_of
 from trackflowd.cuts import Cut
 from trackflowd.errors import RecordError
 from trackflowd.feed import Feed
@@ -118,23 +119,25 @@ class Cutter:
             return True
         return time.monotonic() - self._since >= self._limits.max_age
 
-    def cut(self, store: str, now_ms: int) -> list[Fresh]:
+    def cut(self, stores: Sequence[str], now_ms: int) -> list[Fresh]:
         """Settle the rows of the pending batch and commit it to the journal.
 
         Args:
-            store: identity of the store it is bound to.
+            stores: identity of the store it is bound to; of a cluster, one for each shard.
             now_ms: ms since 1970 UTC.
 
         Returns:
-            The batch, and where some of its rows have to be looked up first, a second one of those. A batch
-            without rows only says how far the rings were read.
+            The batch, and where some of its rows have to be looked up first, a second one of those; of a cluster,
+            that for each shard. A batch without rows only says how far the rings were read.
         """
         everything = [row for span in self._pending.spans.values() for row in span.records]
         columns, readable = self._decode(everything)
         sealed = self._seal(len(everything), now_ms, readable)
         # After a restart batches are settled in the order of ``at``: it must grow though the wall clock went back.
         at = max([now_ms, *(cut.at + 1 for cut in self._journal.state.open.values())])
-        fresh = self._batches(sealed, columns, store, at)
+        fresh = self._batches(sealed, columns, stores[0], at)
+        if len(stores) > 1:
+            fresh = [part for one in fresh for part in _sharded(one, stores)]
         if sealed.unreadable:
             path = self._ensure(lambda: self._quarantine.put_unreadable(fresh[0].cut, sealed.unreadable))
             log.error("%d rows that do not decode are set aside as %s", len(sealed.unreadable), path)
@@ -186,3 +189,17 @@ class Cutter:
             return self._columns.build(rows), None
         except RecordError:
             return None, self._columns.readable
+
+
+def _sharded(one: Fresh, stores: Sequence[str]) -> Iterator[Fresh]:
+    """A batch as one for each shard that has rows of it: a batch is one block in one table."""
+    shards: dict[int, list[int]] = {}
+    for n, row in enumerate(one.rows):
+        shards.setdefault(shard_of(row, len(stores)), []).append(n)
+    if len(shards) <= 1:
+        shard = next(iter(shards), 0)
+        yield one._replace(cut=replace(one.cut, store=stores[shard]))
+        return
+    for shard, keep in sorted(shards.items()):
+        cut = narrowed(one.cut, one.rows, keep, new_batch_id(one.cut.at))
+        yield Fresh(replace(cut, store=stores[shard], ask=one.cut.ask), [one.rows[n] for n in keep], None)

@@ -45,7 +45,7 @@ from trackflowd.erasure import Erasures
 from trackflowd.errors import ConfigError, DataDirError, JournalError, TrackflowError
 from trackflowd.feeds import Feeds
 from trackflowd.journal import Journal
-from trackflowd.lander import Lander
+from trackflowd.lander_cluster import hosts_of, lander_for, stores_of
 from trackflowd.quarantine import Quarantine
 from trackflowd.replayer import Replayer
 from trackflowd.sender import Sender
@@ -111,11 +111,10 @@ class Flusher:
         self._sender = Sender(self._wake.set)
         # No call to the store may outlast what the supervisor takes for a sign of life.
         self._timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
-        memory, days = cfg.store.memory, cfg.store.retention_days
-        options = SinkOptions(data_dir, self._timeout, memory, days, durable, self._sender.breathe)
+        first = (data_dir, self._timeout, cfg.store.memory, cfg.store.retention_days, durable, self._sender.breathe)
+        options = SinkOptions(*first, cfg.store.cluster, cfg.store.replicas)
         self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
-        self._gauges_at = self._collected = 0.0
-        self._calm = 0
+        self._gauges_at, self._collected, self._calm = 0.0, 0.0, 0
         self._lock = own(data_dir / "flusher.lock")
         # Opening one of format 1 begins a new file, before the rings are known: it takes all along.
         self._journal = Journal(data_dir / "journal", keep=lambda span: True, durable=durable)
@@ -131,13 +130,13 @@ class Flusher:
             cfg.batch, self._feeds, self._journal, self._window, columns, quarantine, slot, self._ensure
         )
         sources = Sources(self._feeds, spool, quarantine, Erasures(data_dir))
-        self._lander = Lander(
+        self._lander = lander_for(
             self._sink, self._journal, sources, columns, self._sender, slot, self._report, self._ensure
         )
-        self._replayer = Replayer(self._sink, self._journal, sources, self._lander, self._sender, slot)
+        self._replayer = Replayer(self._journal, sources, self._lander, self._sender, slot)
         url, limits = self._cutover.url, self._limits
         self.eraser = Eraser(self._sink, url, limits, self._journal, sources, self._sender, self._in_loop)
-        self._shelf = Shelf(self._journal, sources, self._lander, slot)
+        self.shelf = Shelf(self._journal, sources, self._lander, slot)
 
     def run(self) -> None:
         """Work until drained.
@@ -197,7 +196,7 @@ class Flusher:
 
     def _cut(self) -> None:
         """Cut what is pending and hand it on."""
-        for fresh in self._cutter.cut(self._sink.identity, _now_ms()):
+        for fresh in self._cutter.cut(stores_of(self._sink), _now_ms()):
             self._lander.add(*fresh)
 
     def _ensure(self, action: Callable[[], Any]) -> Any:
@@ -279,7 +278,7 @@ class Flusher:
             },
             "journal": {"open": len(self._journal.state.open), "bytes": self._journal.used},
             "window": {"ids": self._window.ids, "since_ms": self._window.since_ms},
-            "spool": {"text": self._lander.spool_text},
+            "spool": {"text": self._lander.spool_text}, "hosts": hosts_of(self._lander),
             "last_batch": self._lander.last,
         }  # fmt: skip
 
@@ -293,15 +292,15 @@ class Flusher:
 
     def quarantine_retry(self, names: Sequence[str]) -> Any:
         """See ``Shelf.retry``."""
-        return self._in_loop(lambda answer: answer.set_result(self._shelf.retry(names)))
+        return self._in_loop(lambda answer: answer.set_result(self.shelf.retry(names)))
 
     def quarantine_drop(self, names: Sequence[str]) -> Any:
         """See ``Shelf.drop``."""
-        return self._in_loop(lambda answer: answer.set_result(self._shelf.drop(names)))
+        return self._in_loop(lambda answer: answer.set_result(self.shelf.drop(names)))
 
     def spool_drop(self, names: Sequence[str]) -> Any:
         """See ``Shelf.drop_spooled``."""
-        return self._in_loop(lambda answer: answer.set_result(self._shelf.drop_spooled(names)))
+        return self._in_loop(lambda answer: answer.set_result(self.shelf.drop_spooled(names)))
 
     def store_hold(self, seconds: float, renew: bool) -> Any:
         """See ``Cutover.hold``."""
@@ -381,6 +380,7 @@ def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain_soon())
     names = ("query", "stats", "replay_plan", "replay_batch", "quarantine_retry", "quarantine_drop", "spool_drop")
     slow = {name: getattr(flusher, name) for name in (*names, "store_hold", "store_switch")} | flusher.eraser.calls()
+    slow |= flusher.shelf.calls(flusher._in_loop)
     quick = {"status": flusher.status, "flush": flusher.flush, "drain": flusher.drain}
     calls = Calls(channel, quick, slow, flusher.stop)
     calls.start()

@@ -127,9 +127,9 @@ class Journal:
         else:
             self._append(["cuts", id_bytes(instead_of) if instead_of else b"", [cut_body(cut) for cut in cuts]])
 
-    def attempt(self, batch_id: int, attempt: int) -> None:
-        """The batch is about to be sent under a fresh token."""
-        self._append(["attempt", id_bytes(batch_id), attempt])
+    def attempt(self, batch_id: int, attempt: int, store: str = "") -> None:
+        """The batch is about to be sent under a fresh token, or to another store ("": where it is bound to)."""
+        self._append(["attempt", id_bytes(batch_id), attempt, *([store] if store else [])])
 
     def spooled(self, batch_id: int) -> None:
         """The segment of that id holds the batch's rows, durably: its ring bytes may go."""

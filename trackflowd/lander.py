@@ -85,10 +85,8 @@ class Lander:
         self._open: list[Open] = []
         self._sending: Open | None = None
         self._trouble = Trouble()
-        self._spool_due = 0.0
         self._refusals = Backoff()
-        self.landed = 0
-        self.opened = False
+        self._spool_due, self.landed, self.opened = 0.0, 0, False
         self.last: dict[str, Any] = {}
         self.spool_text = ""
 
@@ -160,15 +158,18 @@ class Lander:
         one.began = one.began or now
         self._slot.set("rows_pending", one.cut.rows)
         self._sender.submit(
-            lambda: self._settler.settle(case), lambda verdict, error: self._answered(one, case, verdict, error)
+            lambda: self.settler_of(one.cut).settle(case), lambda *said: self._answered(one, case, *said)
         )
 
+    def ours(self, store: str) -> bool:  # a store's identity; of a cluster (``lander_cluster``) it has several
+        return store == self._sink.identity
+
+    def settler_of(self, cut: Cut) -> Settler:
+        return self._settler
+
     def _was_opened(self, _: None, error: Exception | None) -> None:
-        if error is not None:
-            self._in_trouble(error)
-            return
-        self.opened = True
-        self._in_trouble(None)
+        self.opened = error is None
+        self._in_trouble(error)
 
     def _sendable(self, one: Open, now: float) -> bool:
         """Whether its turn may be now. One that asks waits until all that was cut before it is settled."""
@@ -176,7 +177,7 @@ class Lander:
 
     def _prepare(self, one: Open) -> Case | None:
         """Have everything in memory that a sending takes; None when it cannot be sent now."""
-        if one.cut.store != self._sink.identity:
+        if not self.ours(one.cut.store):
             one.due = time.monotonic() + OTHER_STORE
             one.words = f"a batch cut for {one.cut.store} is not settled; set store.url back until it is"
             self._say()
@@ -192,7 +193,7 @@ class Lander:
         if error is not None:
             if one.cut.segment:
                 one.let_go()
-            self._in_trouble(error)
+            self._in_trouble(error, one)
             return
         self._trouble = Trouble()
         if verdict is Verdict.HELD:
@@ -207,7 +208,7 @@ class Lander:
             self._refused(one, case)
         self._say()
 
-    def _in_trouble(self, error: Exception | None) -> None:
+    def _in_trouble(self, error: Exception | None, one: Open | None = None) -> None:
         if error is None:
             self._trouble = Trouble()
         elif isinstance(error, SinkError):
@@ -364,8 +365,8 @@ class Lander:
             if one.rows is None:
                 one.asking, one.due = True, float("inf")
                 without = self._sources.erasures.of_month(one.cut.partition)
-                job = partial(self._settler.whole_or_none, one.cut, without)
-                self._sender.submit(job, lambda held, error: self._give_up(one, held, error))
+                job = partial(self.settler_of(one.cut).whole_or_none, one.cut, without)
+                self._sender.submit(job, lambda *said: self._give_up(one, *said))
         return one.rows
 
     def _give_up(self, one: Open, held: int | None, error: Exception | None) -> None:
@@ -375,7 +376,7 @@ class Lander:
             return  # dropped meanwhile
         if error is not None or held is None:
             one.due = 0.0
-            self._in_trouble(error or StoreDoubt("no answer"))
+            self._in_trouble(error or StoreDoubt("no answer"), one)
             return
         if held == one.cut.rows:
             self._confirmer.add(one)

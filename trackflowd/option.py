@@ -235,17 +235,30 @@ def _read_paths(raw: object) -> tuple[str, ...]:
     return items
 
 
-def _read_store(raw: object) -> str:
-    text = _read_text(raw)
+def _each_host(url: str) -> list[str]:
+    """A url of its own for each of several hosts with commas between, where the store is one that may have them."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("clickhouse", "clickhouses"):
+        return [url]
+    place, slash, path = rest.partition("/")
+    user, at, hosts = place.rpartition("@")
+    return [f"{scheme}://{user}{at}{host}{slash}{path}" for host in hosts.split(",")]
+
+
+def _is_store(url: str) -> bool:
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(url)
         server = parts.scheme not in ("chdb", "null")
         by_socket = parts.scheme in ("postgresql", "postgres") and "host=/" in parts.query
-        right = parts.scheme in _STORES and ":" in text and (bool(parts.hostname) or by_socket) == server
-        right = right and (parts.port is None or server)
+        right = parts.scheme in _STORES and ":" in url and (bool(parts.hostname) or by_socket) == server
+        return right and (parts.port is None or server)
     except ValueError:
-        right = False
-    if not right:
+        return False
+
+
+def _read_store(raw: object) -> str:
+    text = _read_text(raw)
+    if not all(map(_is_store, _each_host(text))):
         raise ValueError(
             'must be "chdb:" (embedded), "chdb:///path", "clickhouse://user:password@host:8123/database", '
             '"clickhouses://…" (the same over TLS), "postgresql://user:password@host:5432/database", '

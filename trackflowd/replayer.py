@@ -23,7 +23,7 @@ from trackflowd.lander import Lander
 from trackflowd.ring.layout import Record
 from trackflowd.selection import Tombstone
 from trackflowd.sender import Sender
-from trackflowd.settle import Case, Settler, Verdict
+from trackflowd.settle import Case, Verdict
 from trackflowd.shared import Slot
 from trackflowd.sink.base import Batch, Sink
 from trackflowd.sources import Sources, identities
@@ -36,24 +36,19 @@ class Replayer:
     """Plans a replay and does it, batch by batch. In the flusher's loop but for the jobs of the sender.
 
     Args:
-        sink: asked through the sender only.
         journal: what was cut and settled.
         sources: rings, spool, quarantine.
-        lander: takes the new batches.
+        lander: takes the new batches; knows what speaks to the store of each, through the sender only.
         sender: speaks to the store.
         slot: counters.
     """
 
-    def __init__(
-        self, sink: Sink, journal: Journal, sources: Sources, lander: Lander, sender: Sender, slot: Slot
-    ) -> None:
-        self._sink = sink
+    def __init__(self, journal: Journal, sources: Sources, lander: Lander, sender: Sender, slot: Slot) -> None:
         self._journal = journal
         self._sources = sources
         self._lander = lander
         self._sender = sender
         self._slot = slot
-        self._settler = Settler(sink, sender.breathe)
         self._columns = Columns()
 
     def plan(self, since_ms: int) -> dict[str, Any]:
@@ -87,7 +82,7 @@ class Replayer:
         found = next((one for one in self._journal.settled() if f"{one.cut.batch_id:032x}" == batch), None)
         if found is None:
             reply(_answer(batch, 0, "gone", text="the journal does not know it any more"), None)
-        elif found.cut.store != self._sink.identity:
+        elif not self._lander.ours(found.cut.store):
             reply(_answer(batch, found.cut.rows, "other_store", text=f"it was cut for {found.cut.store}"), None)
         elif found.how == DONE and (rows := self._sources.from_rings(found.cut)) is not None:
             self._whole(found.cut, rows, dry_run, reply)
@@ -103,12 +98,14 @@ class Replayer:
         columns = self._columns.build(left, cut.batch_id) if left else {}
         batch = Batch(cut.batch_id, cut.attempt + 1, cut.partition, len(left), columns)
 
+        settler = self._lander.settler_of(cut)
+
         def job() -> tuple[int, str]:
-            before = self._count(cut, without)
+            before = _count(settler.ready(), cut, without)
             if before == len(left) or dry_run:
                 return before, ""
             case = Case(batch, doubt=True, without=without)
-            while (verdict := self._settler.settle(case)) is Verdict.FRESH:
+            while (verdict := settler.settle(case)) is Verdict.FRESH:
                 pass  # under its own id and asked for first: nothing that a journal would have to remember
             return before, case.words if verdict is Verdict.REFUSED else ""
 
@@ -126,11 +123,6 @@ class Replayer:
 
         self._sender.submit(job, done)
 
-    def _count(self, cut: Cut, without: Sequence[Tombstone]) -> int:
-        if without:
-            return self._sink.edit.count_left(cut.batch_id, cut.partition, without)
-        return self._sink.count(cut.batch_id, cut.partition)
-
     def _by_id(self, found: Ended, dry_run: bool, reply: Reply) -> None:
         cut = found.cut
         there = self._left(cut)
@@ -140,9 +132,12 @@ class Replayer:
         expected = cut.rows - (len(whole) - len(rows))
         without = self._sources.erasures.of_month(cut.partition)
 
+        settler = self._lander.settler_of(cut)
+
         def job() -> tuple[int, set[tuple[str, bytes]]]:
-            held = self._count(cut, without) if found.how == DONE else 0
-            return held, self._sink.present(identities(rows)) if rows and held != expected else set()
+            sink = settler.ready()
+            held = _count(sink, cut, without) if found.how == DONE else 0
+            return held, sink.present(identities(rows)) if rows and held != expected else set()
 
         def done(answer: tuple[int, set[tuple[str, bytes]]], error: Exception | None) -> None:
             if error is not None:
@@ -207,6 +202,12 @@ class Replayer:
                 if not span.left_out >> n & 1:
                     rows.append(records[n - overwritten] if n >= overwritten else None)
         return [row for n, row in enumerate(rows) if n not in aside]
+
+
+def _count(sink: Sink, cut: Cut, without: Sequence[Tombstone]) -> int:
+    if without:
+        return sink.edit.count_left(cut.batch_id, cut.partition, without)
+    return sink.count(cut.batch_id, cut.partition)
 
 
 def _answer(batch: str, rows: int, outcome: str, restored: int = 0, lost: int = 0, text: str = "") -> dict[str, Any]:

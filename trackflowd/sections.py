@@ -258,7 +258,8 @@ class Store:
         "chdb:",
         STORE,
         'The store: "chdb:" (embedded, in the data directory), "chdb:///path", '
-        '"clickhouse://user:password@host:8123/database", "clickhouses://…" over TLS, '
+        '"clickhouse://user:password@host:8123/database" (several hosts with commas between: store.cluster), '
+        '"clickhouses://…" over TLS, '
         '"postgresql://user:password@host:5432/database", "postgresql://user@/database?host=/run/postgresql" '
         '(a unix socket), "null:" (keeps nothing; for measuring).',
     )
@@ -269,6 +270,20 @@ class Store:
         "daemon.stall_after at most.",
         low=1,
         high=3600,
+    )
+    cluster: str = option(
+        "",
+        TEXT,
+        "Name of the ClickHouse cluster that the hosts of store.url form: tables are made ON CLUSTER with Replicated "
+        "engines, each host takes inserts of its own, reads go through a Distributed table. Empty: one server.",
+    )
+    replicas: int = option(
+        1,
+        COUNT,
+        "How many hosts that follow each other in store.url are replicas of one table. From 2 on, inserts want a "
+        "quorum (most of them), and a batch in doubt is settled at another replica while its host is away.",
+        low=1,
+        high=16,
     )
     memory: int = option(2 * GIB, SIZE, "Most memory the embedded engine may take.", low=256 * MIB, high=1024 * GIB)
     retention_days: int = option(0, COUNT, "Days events are kept (PostgreSQL: whole months). 0: for ever.", high=36_500)

@@ -128,6 +128,10 @@ class Settler:
         self._sink = sink
         self._breathe = breathe
 
+    def ready(self) -> Sink:
+        """The store, fit to be asked. Raises what ``open`` of a host of a cluster raises."""
+        return self._sink
+
     def settle(self, case: Case) -> Verdict:
         """Try once.
 

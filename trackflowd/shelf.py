@@ -7,7 +7,8 @@ other, under the id it had: the store is asked for it first, so trying twice sto
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from trackflowd.cuts import Cut
 from trackflowd.errors import DataDirError, SegmentDamaged
 from trackflowd.journal import Journal
 from trackflowd.lander import Lander
+from trackflowd.lander_cluster import release
 from trackflowd.ring.layout import Record
 from trackflowd.segment import SUFFIX, Head
 from trackflowd.shared import Slot
@@ -125,6 +127,25 @@ class Shelf:
             self._slot.add("rows_dropped", cut.rows)
             log.warning("batch %032x of %d rows was dropped from the spool on request", cut.batch_id, cut.rows)
         return {"dropped": len(segments), "rows": sum(cut.rows for cut in cuts)}
+
+    def calls(self, in_loop: Callable[[Callable[[Future[Any]], object]], Any]) -> dict[str, Callable[..., Any]]:
+        """Handlers by the name of their call, for threads other than the loop's."""
+        return {"spool_release": lambda names: in_loop(lambda answer: answer.set_result(self.release(names)))}
+
+    def release(self, names: Sequence[str]) -> dict[str, Any]:
+        """Free batches in doubt from their host: see ``ClusterLander.release`` for what that risks.
+
+        Returns:
+            ``released`` (batches), ``rows``.
+
+        Raises:
+            DataDirError: no such segment, its batch is bound to no host, or is being sent right now.
+        """
+        cuts = [cut for name in set(names) for cut in self._named(name)]
+        for cut in cuts:
+            release(self._lander, cut.batch_id)
+            self._slot.add("rows_released", cut.rows)
+        return {"released": len(cuts), "rows": sum(cut.rows for cut in cuts)}
 
     def _named(self, name: str) -> list[Cut]:
         """Open batches whose rows are in that segment."""

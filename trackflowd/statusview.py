@@ -243,6 +243,7 @@ def status(
             "text": sink.get("text", ""),
             "last_error": sink.get("last_error", ""),
             "since_ms": sink.get("since_ms"),
+            "hosts": said.get("hosts") or [],
         },
         "oldest_pending_s": _age(everything["oldest_pending_ms"]),
         "refusals": refusals(crew),

@@ -267,6 +267,7 @@ _COMMANDS = (
     Command(
         "spool_drop", "give up batches that wait in the spool: their rows are lost for good", (_NAMES,), acting=True
     ),
+    Command("spool_release", "free batches in doubt of their host: doubled if that has them", (_NAMES,), acting=True),
     Command(
         "quarantine_retry",
         "send rows the store refused again",

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, Protocol, overload, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from trackflowd.errors import ConfigError
@@ -120,6 +120,8 @@ class SinkOptions:
         retention_days: rows older than this go; 0 keeps them.
         durable: an embedded store has a batch on disk before its insert returns (durability "disk").
         breathe: called while a batch is on its way, as often as the store has taken some more of it.
+        cluster: name of the ClickHouse cluster the hosts of the url belong to; "": none, the url names one host.
+        replicas: how many hosts that follow each other in the url hold the same rows.
     """
 
     data_dir: Path
@@ -128,6 +130,8 @@ class SinkOptions:
     retention_days: int = 0
     durable: bool = False
     breathe: Callable[[], None] = lambda: None
+    cluster: str = ""
+    replicas: int = 1
 
 
 class Sink(Protocol):
@@ -222,13 +226,50 @@ class Sink(Protocol):
         """Let go of the store. Nothing else may be called afterwards but ``open``."""
 
 
+class Host(Sink, Protocol):
+    """One of the stores of a ``Clustered`` sink.
+
+    Attributes:
+        shard: number of the shard it belongs to, from 0.
+    """
+
+    shard: int
+
+    def reach(self, ping: bool) -> None:
+        """Have it open.
+
+        Args:
+            ping: find out first whether it answers, so that one that hangs takes no longer than that.
+
+        Raises:
+            StoreAway: it does not answer, or its tables are not made yet.
+            StoreReject: too old, or its schema is newer than this program.
+        """
+
+
+@runtime_checkable
+class Clustered(Protocol):
+    """What a sink of several hosts has on top: batches are sent to one of them, and asked about there.
+
+    Attributes:
+        hosts: by identity.
+        shards: identity of each shard: what a batch is cut for; it is bound to a host when it is first sent.
+        replicated: the hosts of a shard are replicas of one table.
+    """
+
+    hosts: Mapping[str, Host]
+    shards: Sequence[str]
+    replicated: bool
+
+
 def open_sink(url: str, options: SinkOptions) -> Sink:
     """The sink for a store's url; its ``open`` is still to be called.
 
     Args:
         url: ``chdb:``, ``chdb:///path``, ``clickhouse://[user[:password]@]host[:port][/database]``,
             the same with ``clickhouses`` for TLS, ``postgresql://[user[:password]@]host[:port][/database]``
-            (``?host=/directory`` instead of a host for a unix socket), or ``null:``.
+            (``?host=/directory`` instead of a host for a unix socket), or ``null:``. With ``options.cluster``,
+            ``clickhouse://…host[:port],host[:port],…[/database]``.
         options: see there.
 
     Raises:
@@ -239,6 +280,10 @@ def open_sink(url: str, options: SinkOptions) -> Sink:
         from trackflowd.sink.null import NullSink  # here and below: a driver is loaded only where it is used
 
         return NullSink()
+    if options.cluster and scheme in ("clickhouse", "clickhouses"):
+        from trackflowd.sink.cluster import ClusterSink
+
+        return ClusterSink(url, options)
     if scheme in ("chdb", "clickhouse", "clickhouses"):
         from trackflowd.sink.clickhouse import ClickHouseSink
 

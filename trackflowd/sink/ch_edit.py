@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RUNNING = """
 SELECT count(), sum(parts_to_do), max(latest_fail_reason) FROM system.mutations
-WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
+WHERE database = currentDatabase() AND table = '{table}' AND NOT is_done
 """
 
 
@@ -35,30 +35,37 @@ class ClickHouseEditor:
 
     Args:
         asking: lends the connection for questions; what the driver raises within becomes a ``StoreAway``.
+        table: that has the events.
     """
 
-    def __init__(self, asking: Callable[[], AbstractContextManager[Client]]) -> None:
+    def __init__(self, asking: Callable[[], AbstractContextManager[Client]], table: str = "events") -> None:
         self._asking = asking
+        self._table = table
 
     def count_left(self, batch_id: int, partition: int, without: Sequence[Tombstone]) -> int:
         """See ``edit.Editor``."""
         named, values = _any_of(without)
         with self._asking() as asker:
-            return _count(asker, f"{_of_batch(batch_id)} AND {_in(partition)} AND NOT ({named})", values)
+            return _count(asker, self._table, f"{_of_batch(batch_id)} AND {_in(partition)} AND NOT ({named})", values)
 
     def clear(self, batch_id: int, partition: int, without: Sequence[Tombstone]) -> None:
         """See ``edit.Editor``."""
         named, values = _any_of(without)
         meant = f"{_of_batch(batch_id)} AND ({named})"
         with self._asking() as asker:
-            if _count(asker, f"{meant} AND {_in(partition)}", values):
-                _alter(asker, f"DELETE IN PARTITION {partition} WHERE {meant}", values, sync=2)
+            if _count(asker, self._table, f"{meant} AND {_in(partition)}", values):
+                _alter(asker, self._table, f"DELETE IN PARTITION {partition} WHERE {meant}", values, sync=2)
 
     def erase(self, what: Tombstone, month: int, at: int) -> Piece:
         """See ``edit.Editor``. ``at`` says nothing here: the store itself does a month bit by bit."""
         meant, values = where(what.conditions(), "clickhouse")
         with self._asking() as asker:
-            running, parts, failed = asker.raw_query(_RUNNING, fmt="TabSeparatedRaw").decode().rstrip("\n").split("\t")
+            running, parts, failed = (
+                asker.raw_query(_RUNNING.format(table=self._table), fmt="TabSeparatedRaw")
+                .decode()
+                .rstrip("\n")
+                .split("\t")
+            )
             if failed:
                 raise StoreAway(
                     f"a mutation of the table events fails: {shorten(failed)}",
@@ -66,9 +73,9 @@ class ClickHouseEditor:
                 )
             if int(running):
                 return Piece(0, busy=f"the store rewrites {parts} parts of the table")
-            if not (rows := _count(asker, f"{meant} AND {_in(month)}", values)):
+            if not (rows := _count(asker, self._table, f"{meant} AND {_in(month)}", values)):
                 return Piece(None)
-            _alter(asker, f"DELETE IN PARTITION {month} WHERE {meant}", values, sync=0)
+            _alter(asker, self._table, f"DELETE IN PARTITION {month} WHERE {meant}", values, sync=0)
             return Piece(0, busy=f"the store deletes {rows} events of {month}")
 
     def sweep(self) -> int:
@@ -81,7 +88,13 @@ class ClickHouseEditor:
         arrays = {"names": list(props), "values": list(props.values())}
         new = "mapFromArrays({names:Array(String)}, {values:Array(String)})"
         with self._asking() as asker:
-            _alter(asker, f"UPDATE props = {new} IN PARTITION {month} WHERE {meant}", {**values, **arrays}, sync=0)
+            _alter(
+                asker,
+                self._table,
+                f"UPDATE props = {new} IN PARTITION {month} WHERE {meant}",
+                {**values, **arrays},
+                sync=0,
+            )
 
 
 def _any_of(tombstones: Sequence[Tombstone]) -> tuple[str, Values]:
@@ -102,10 +115,10 @@ def _in(partition: int) -> str:
     return f"toYYYYMM(received) = {partition}"
 
 
-def _count(asker: Client, condition: str, values: Values) -> int:
-    answer: Any = asker.command(f"SELECT count() FROM events WHERE {condition}", parameters=values)
+def _count(asker: Client, table: str, condition: str, values: Values) -> int:
+    answer: Any = asker.command(f"SELECT count() FROM {table} WHERE {condition}", parameters=values)
     return int(answer)
 
 
-def _alter(asker: Client, change: str, values: Mapping[str, Any], sync: int) -> None:
-    asker.command(f"ALTER TABLE events {change}", parameters=dict(values), settings={"mutations_sync": sync})
+def _alter(asker: Client, table: str, change: str, values: Mapping[str, Any], sync: int) -> None:
+    asker.command(f"ALTER TABLE {table} {change}", parameters=dict(values), settings={"mutations_sync": sync})

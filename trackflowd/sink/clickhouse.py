@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -46,19 +46,23 @@ ENGINE = MergeTree ORDER BY version
 class ClickHouseSink:
     """See the module's text and ``base.Sink``.
 
+    Args:
+        way: makes the way to the engine; a cluster's hosts have their own.
+
     Raises:
         ConfigError: the url makes no sense.
     """
 
-    def __init__(self, url: str, options: SinkOptions) -> None:
-        self._engine: Engine = engine(url, options)
+    def __init__(self, url: str, options: SinkOptions, way: Callable[[str, SinkOptions], Engine] = engine) -> None:
+        self._engine: Engine = way(url, options)
+        self._table = self._engine.table
         self._retention_days = options.retention_days
         self._breathe = options.breathe
         self._writer: Client | None = None
         self._asker: Client | None = None
         self._opened = False
         self._readers = Readers(self._engine)
-        self.edit: Editor = ClickHouseEditor(self._asking)
+        self.edit: Editor = ClickHouseEditor(self._asking, self._table)
 
     @property
     def identity(self) -> str:
@@ -114,7 +118,7 @@ class ClickHouseSink:
     def count(self, batch_id: int, partition: int) -> int:
         """See ``base.Sink``."""
         with self._asking() as asker:
-            return _number(asker.command(f"SELECT count() FROM events WHERE {_of_batch(batch_id, partition)}"))
+            return _number(asker.command(f"SELECT count() FROM {self._table} WHERE {of_batch(batch_id, partition)}"))
 
     def kill(self, batch: Batch) -> None:
         """See ``base.Sink``. An embedded engine's inserts end before their call does: nothing to do."""
@@ -128,7 +132,7 @@ class ClickHouseSink:
         """See ``base.Sink``."""
         with self._asking() as asker:
             where = f"_batch = {_u128(batch_id)}"
-            statement = f"ALTER TABLE events DELETE IN PARTITION {partition} WHERE {where}"
+            statement = f"ALTER TABLE {self._table} DELETE IN PARTITION {partition} WHERE {where}"
             asker.command(statement, settings={"mutations_sync": 2})
 
     def present(self, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
@@ -143,7 +147,7 @@ class ClickHouseSink:
         """See ``base.Sink``."""
         with self._asking() as asker:
             raw = asker.raw_query(
-                "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'events'",
+                f"SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{self._table}'",
                 fmt="TabSeparatedRaw",
             )
         return _difference(dict(line.split("\t", 1) for line in raw.decode().splitlines()))
@@ -212,7 +216,7 @@ class ClickHouseSink:
             quoted = "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
             known = f"SELECT count() FROM system.databases WHERE name = {_text(name)}"
             if not _number(asker.command(known, use_database=False)):
-                asker.command(f"CREATE DATABASE IF NOT EXISTS {quoted}", use_database=False)
+                asker.command(self._ddl(f"CREATE DATABASE IF NOT EXISTS {quoted}"), use_database=False)
         self._use_database()
 
     def _use_database(self) -> None:
@@ -221,7 +225,7 @@ class ClickHouseSink:
 
     def _migrate(self) -> None:
         with self._asking() as asker:
-            asker.command(_SCHEMA_TABLE)
+            asker.command(self._ddl(_SCHEMA_TABLE))
             migrations.apply(
                 migrations.load("clickhouse"),
                 lambda: [int(line) for line in asker.raw_query("SELECT version FROM trackflow_schema").split()],
@@ -235,7 +239,7 @@ class ClickHouseSink:
     def _retain(self) -> None:
         """Make the table's TTL what the option says."""
         with self._asking() as asker:
-            where = "database = currentDatabase() AND name = 'events'"
+            where = f"database = currentDatabase() AND name = '{self._table}'"
             engine_full = asker.raw_query(f"SELECT engine_full FROM system.tables WHERE {where} FORMAT LineAsString")
             found = re.search(rb"\bTTL .*?toIntervalDay\((\d+)\)", engine_full)
             days = int(found[1]) if found else 0
@@ -251,7 +255,11 @@ class ClickHouseSink:
         """A statement that rewrites a table's description: one cut short by a full disk would end the table."""
         self._engine.check_room()
         with self._engine.patient(asker):
-            asker.command(statement, settings=settings)
+            asker.command(self._ddl(statement), settings=settings)
+
+    def _ddl(self, statement: str) -> str:
+        """A statement about tables as this store wants it."""
+        return statement
 
 
 class Readers:
@@ -361,7 +369,7 @@ def _present(asker: Client, ids: Sequence[tuple[str, bytes]]) -> set[tuple[str, 
     return {(bytes.fromhex(site).decode(), bytes.fromhex(event_id)) for site, event_id in rows}
 
 
-def _of_batch(batch_id: int, partition: int) -> str:
+def of_batch(batch_id: int, partition: int) -> str:
     return f"_batch = {_u128(batch_id)} AND toYYYYMM(received) = {partition}"
 
 

@@ -78,6 +78,8 @@ class Engine(Protocol):
 
     identity: str
     database: str
+    #: That inserts go into.
+    table: str
     #: Nothing runs on in it when the process that asked is gone.
     embedded: bool
 
@@ -180,6 +182,11 @@ class Server:
     """``clickhouse://[user[:password]@]host[:port][/database]`` (HTTP), ``clickhouses://…`` (HTTPS)."""
 
     embedded = False
+    table = "events"
+    #: Settings on top of the others: of inserts, of questions, of readers.
+    writing: Mapping[str, Any] = {}
+    asking: Mapping[str, Any] = {}
+    reading: Mapping[str, Any] = {}
 
     def __init__(self, url: str, options: SinkOptions) -> None:
         hint = "clickhouse://user:password@host:8123/database"
@@ -188,7 +195,13 @@ class Server:
             port = parts.port
         except ValueError as error:
             raise ConfigError(f"store url: {error}", hint) from error
-        if not parts.hostname or parts.query or parts.fragment or parts.path.count("/") > 1:
+        if (
+            not parts.hostname
+            or "," in parts.netloc.rpartition("@")[2]
+            or parts.query
+            or parts.fragment
+            or parts.path.count("/") > 1
+        ):
             raise ConfigError("store url: a host, then at most a database", hint)
         self._tls = parts.scheme == "clickhouses"
         self._host = parts.hostname
@@ -204,10 +217,10 @@ class Server:
         return self._connect(self._timeout, {"async_insert": 0})
 
     def asker(self, writer: Client) -> Client:
-        return self._connect(self._timeout, {"async_insert": 0})
+        return self._connect(self._timeout, {"async_insert": 0, **self.asking})
 
     def reader(self, limits: QueryLimits) -> Client:
-        settings = {"cancel_http_readonly_queries_on_client_close": 1, **_query_settings(limits)}
+        settings = {"cancel_http_readonly_queries_on_client_close": 1, **self.reading, **_query_settings(limits)}
         client = self._connect(limits.max_seconds + self._timeout, settings)
         client.database = self.database
         return client
@@ -235,13 +248,14 @@ class Server:
             **INSERT_SETTINGS,
             **_deduplication(writer, on=True),
             **_keep_free(writer, block),
+            **self.writing,
             "insert_deduplication_token": batch.token,
             "deduplicate_blocks_in_dependent_materialized_views": 1,
             "query_id": batch.token,
             "wait_end_of_query": 1,
         }
         # A generator: a body of bytes would be sent again by the driver, unasked, when the connection is lost.
-        writer.raw_insert("events", _COLUMNS, _chunks(block, self._breathe), settings=settings, fmt="Native")
+        writer.raw_insert(self.table, _COLUMNS, _chunks(block, self._breathe), settings=settings, fmt="Native")
         answer = _pool(writer).answer
         if answer.strip():
             raise StoreDoubt(f"the store took it, with a text: {shorten(answer.decode(errors='replace'))}")
@@ -294,6 +308,7 @@ class Embedded:
 
     embedded = True
     database = "default"
+    table = "events"
 
     def __init__(self, url: str, options: SinkOptions) -> None:
         parts = urlsplit(url)

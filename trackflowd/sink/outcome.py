@@ -59,13 +59,16 @@ AWAY = frozenset(
         202,  # TOO_MANY_SIMULTANEOUS_QUERIES
         242,  # TABLE_IS_READ_ONLY
         252,  # TOO_MANY_PARTS: asked before the one part of the batch is written
+        285,  # TOO_FEW_LIVE_REPLICAS: asked before that too
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE: then, or instead of committing the part
         497,  # ACCESS_DENIED
         516,  # AUTHENTICATION_FAILED
     }
 )
 
-#: Doubts that say nothing against the rows, however often: no room on the store's disk.
-_PASSING = frozenset({243})
+#: Doubts that say nothing against the rows, however often: no room on the store's disk (243), a replica that lost
+#: its session with Keeper (254, 319).
+_PASSING = frozenset({243, 254, 319})
 
 #: What an asker did that an engine's code stands for.
 _LIMITS = {
@@ -77,6 +80,9 @@ _LIMITS = {
     307: "reads more bytes than allowed",
     396: "answers with more than {0.max_rows} rows or {0.max_answer} bytes",
 }
+
+#: Of a query over a cluster: no replica of some shard could be asked, or none that is up to date.
+_SHARD_AWAY = frozenset({279, 369})
 
 #: Failures of a connection that was never there: nothing was sent. (Not SSLError: it also ends running transfers.)
 _NOT_CONNECTED = (NewConnectionError, ConnectTimeoutError)
@@ -105,6 +111,9 @@ def of_question(error: Exception) -> StoreAway:
 
 def of_query(error: Exception, limits: QueryLimits) -> QueryError:
     """What to tell who asked."""
+    if code_of(error) in _SHARD_AWAY:
+        text = f"a shard of the store does not answer, and without it rows would be missing: {text_of(error)}"
+        return QueryError(shorten(text), "see `trackflow status`; try again when all shards are back")
     limit = _LIMITS.get(code_of(error) or 0)
     if limit is not None:
         return QueryError(f"the query {limit.format(limits)}" if code_of(error) != 164 else limit)
