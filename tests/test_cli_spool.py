@@ -140,3 +140,18 @@ def test_giving_up_all_of_nothing_is_fine_and_needs_a_daemon(
         assert run(tmp_path, "drop", "--all") == 0
         assert capsys.readouterr().out == "the spool is empty\n"
     assert run(tmp_path / "nobody", "drop", "--all") == 3
+
+
+def test_a_batch_in_doubt_is_released_once_the_price_is_confirmed(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"config": {"daemon.data_dir": str(data)}, "spool_release": {"released": 1, "rows": 3}}
+    with stage(data, answers) as asked:
+        monkeypatch.setattr("sys.stdin", Terminal("no\n"))
+        assert run(data, "release", FIRST) == 1
+        out, err = capsys.readouterr()
+        assert "will be stored twice if the host they wait for has them. Go on?" in err
+        assert out == "nothing was released\n"
+        assert run(data, "release", FIRST, "--yes") == 0
+        assert "released: 1 batch with 3 rows" in capsys.readouterr().out
+    assert [one["name"] for one in asked if one["name"] != "config"] == ["spool_release"]

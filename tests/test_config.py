@@ -170,3 +170,23 @@ def test_every_option_is_read_by_some_module() -> None:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # getattr
                 read.add(node.value)
     assert [row.key for row in config.options() if row.name not in read] == []
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["store.url=clickhouse://a:1,b:2/d"], "need a store.cluster"),
+        (["store.replicas=2"], "need a store.cluster"),
+        (["store.cluster=c"], "needs a clickhouse:// url"),
+        (["store.url=clickhouse://a,b,c/d", "store.cluster=c", "store.replicas=2"], "must divide"),
+        (["store.url=clickhouse://a:1,b:x/d", "store.cluster=c"], "store.url must be"),
+    ],
+)
+def test_hosts_that_make_no_cluster_are_refused(sets: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config.load(None, sets, {"STATE_DIRECTORY": "/state"})
+
+
+def test_a_cluster_of_hosts_is_taken() -> None:
+    sets = ["store.url=clickhouse://u:p@a:1,b:2/d", "store.cluster=c", "store.replicas=2"]
+    assert config.load(None, sets, {"STATE_DIRECTORY": "/state"}).store.cluster == "c"
