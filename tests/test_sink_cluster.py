@@ -77,13 +77,17 @@ def test_a_url_names_hosts_with_commas_between() -> None:
     [
         ("clickhouse://a,,b/d", 1),
         ("clickhouse://a,a/d", 1),
-        ("chdb:", 1),
         ("clickhouse://a,b,c/d", 2),
     ],
 )
 def test_a_url_that_is_no_clusters_is_refused(url: str, replicas: int, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         open_sink(url, SinkOptions(tmp_path, cluster="c", replicas=replicas))
+
+
+def test_only_servers_form_a_cluster() -> None:
+    with pytest.raises(ConfigError, match="clickhouse://"):
+        hosts_of("chdb:")
 
 
 def test_hosts_that_follow_each_other_are_the_replicas_of_a_shard(tmp_path: Path) -> None:
