@@ -30,7 +30,8 @@ def test_the_commands_are_these() -> None:
     assert [" ".join(path) for path in OPERATOR] == [
         *("status", "tail", "query", "flush", "drain", "stop"),
         *(f"stats {name}" for name in STATISTICS),
-        *("spool list", "spool dump", "spool drop"),
+        *(f"events {name}" for name in ("get", "list", "export", "correct", "erase", "erasures", "forget")),
+        *("spool list", "spool dump", "spool drop", "spool release"),
         *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
         *("replay", "migrate", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
         *("ring check", "ring dump", "geo update", "geo lookup", "verify"),

@@ -177,7 +177,7 @@ class Case:
         return verdict is Verdict.HELD
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     plan=st.lists(st.sampled_from(SENDINGS), max_size=6),
     numbers=st.lists(st.integers(0, ROWS), min_size=1, max_size=ROWS, unique=True),

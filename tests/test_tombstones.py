@@ -31,13 +31,25 @@ def test_what_was_added_is_there_for_the_flusher_and_after_a_restart(table: Tomb
 
 
 def test_a_file_that_is_older_than_the_rows_is_made_anew(table: Tombstones, tmp_path: Path) -> None:
-    table.publish()
-    old = (tmp_path / FILE).read_bytes()
     one = table.add(ALICE, 5)
+    old = (tmp_path / FILE).read_bytes()
+    two = table.add(SITE, 6)
     (tmp_path / FILE).write_bytes(old)  # as after a kill between the two
-    assert tombstones.load(tmp_path) == []
-    Tombstones(State(tmp_path), tmp_path).publish()
     assert tombstones.load(tmp_path) == [one]
+    Tombstones(State(tmp_path), tmp_path).publish()
+    assert tombstones.load(tmp_path) == [one, two]
+
+
+def test_a_file_that_says_it_all_is_not_written_again_so_that_a_full_disk_stops_no_start(
+    table: Tombstones, tmp_path: Path
+) -> None:
+    (tmp_path / "tmp").mkdir(exist_ok=True)
+    (tmp_path / "tmp" / "tombstones.tmp").mkdir()  # whoever writes now fails
+    table.publish()
+    (tmp_path / "tmp" / "tombstones.tmp").rmdir()
+    table.add(ALICE, 5)
+    (tmp_path / "tmp" / "tombstones.tmp").mkdir()
+    table.publish()
 
 
 def test_what_is_removed_is_forgotten_by_both_and_its_number_is_not_given_twice(
@@ -70,5 +82,5 @@ def test_a_disk_that_refuses_leaves_the_file_before_whole(table: Tombstones, tmp
     one = table.add(ALICE, 5)
     (tmp_path / "tmp" / "tombstones.tmp").mkdir()
     with pytest.raises(DataDirError, match="cannot be written"):
-        table.publish()
+        table.add(SITE, 6)
     assert tombstones.load(tmp_path) == [one]

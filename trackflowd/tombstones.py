@@ -69,13 +69,17 @@ class Tombstones:
         return bool(gone)
 
     def publish(self) -> None:
-        """Make the file anew; the one before stays whole if that fails."""
+        """Make the file anew if it says another thing; the one before stays whole if that fails."""
         values = [[one.tombstone.number, one.tombstone.what.as_dict(), one.tombstone.until_ms] for one in self.all()]
+        packed = msgpack.packb(values)
         try:
+            # A start on a full disk needs no room for what is there already.
+            if (self._path.read_bytes() == packed) if self._path.exists() else not values:
+                return
             self._tmp.parent.mkdir(mode=0o700, exist_ok=True)
             self._tmp.unlink(missing_ok=True)
             with open(self._tmp, "xb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
-                file.write(msgpack.packb(values))
+                file.write(packed)
                 file.flush()
                 os.fsync(file.fileno())
             self._tmp.rename(self._path)

@@ -86,12 +86,13 @@ def test_a_tab_closed_at_once_after_a_click(stage: Stage, context: BrowserContex
     page.click("button")
     page.close()
     assert "bought" in stage.names(least=2)
-    # What the beacon carried is unconfirmed: it goes again with the next page's first request, and counts once.
+    # What the beacon carried is unconfirmed: it goes again with the next page's first request, and counts once. (A
+    # click that was answered before the tab was gone, on a slow machine, does not.)
     stage.page = context.new_page()
     with stage.page.expect_request("**/v1/events") as first:
         stage.visit()
     sent = json.loads(first.value.post_data or "")
-    assert {event["name"]: event["attempt"] for event in sent}["bought"] == 1
+    assert {event["name"]: event["attempt"] for event in sent}.get("bought", 1) == 1
     stage.settled()
     names = stage.names()
     assert (names.count("bought"), names.count("pageview")) == (1, 2)
