@@ -301,7 +301,7 @@ def _kill_store(stage: Stage) -> None:
 
 def _kill_store_and_flusher(stage: Stage) -> None:
     assert stage.store is not None
-    stage.store.signal(SIGKILL)
+    stage.store.signal(SIGSTOP)  # what of it is still there when its first process is gone would keep it from starting
     stage.send(stage.daemon.children("flusher"), SIGKILL)
     stage.store.kill()
     _start_store(stage)

@@ -95,8 +95,8 @@ class StoreProcess:
     def kill(self) -> None:
         """SIGKILL to all, and reap."""
         self.signal(signal.SIGSTOP)
+        self.signal(signal.SIGKILL)  # whom it had started in between as well
         family = list(self._known)
-        self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
         psutil.wait_procs(family, timeout=START_WITHIN)

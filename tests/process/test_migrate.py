@@ -189,7 +189,7 @@ def then_old_url_in_options(daemon: Daemon, url: str) -> None:
 def test_a_flusher_and_then_the_daemon_killed_while_batches_are_held_lose_and_double_nothing(
     postgres: Cluster, tmp_path: Path
 ) -> None:
-    url = fill(postgres, "held", tmp_path, AT_ONCE)
+    url = fill(postgres, "moved_while_held", tmp_path, AT_ONCE)
     daemon = Daemon(tmp_path, f"store.url={url}", "daemon.workers=1", "ring.size=4MiB")
     with daemon:
         traffic = Traffic(daemon)
