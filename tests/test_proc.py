@@ -24,9 +24,10 @@ child.wait()
 CHILD = """
 import os, signal, sys
 from trackflowd import proc
-proc.become("trackflowd: worker 7", int(sys.argv[1]))
+before = os.nice(0)
+proc.become("trackflowd: worker 7", int(sys.argv[1]), 3)
 ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-print(os.getpid(), ignored, flush=True)
+print(os.getpid(), ignored, os.nice(0) - before, flush=True)
 signal.pause()
 """
 
@@ -38,11 +39,11 @@ def name(pid: int) -> str:
 def test_a_child_has_a_name_leaves_ctrl_c_alone_and_dies_with_its_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    pid, ignored = parent.stdout.readline().split()
+    pid, ignored, nicer = parent.stdout.readline().split()
     child = os.pidfd_open(int(pid))
     try:
         assert name(int(pid)) == "trackflowd: worker 7"
-        assert ignored == "True"
+        assert (ignored, nicer) == ("True", "3")
         parent.kill()
         parent.wait()
         assert select.select([child], [], [], 30)[0], "the child outlived its parent by 30 s"

@@ -362,7 +362,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(name, type=int, required=True)
     args = parser.parse_args(argv)
     try:
-        proc.become("trackflowd: flusher", args.channel)
+        proc.become("trackflowd: flusher", args.channel, proc.FLUSHER_NICE)
         proc.keep_freed_memory()
         with os.fdopen(args.config_json) as file:
             cfg = configuration.load_dump(file.read())

@@ -24,24 +24,31 @@ _PR_SET_PDEATHSIG = 1
 _MALLOC = ((-3, 32 * 2**20), (-1, 128 * 2**20), (-8, 1))
 
 
+#: What the flusher yields to the workers where they share a core: answers are waited for, a batch is not. At half of
+#: the most a core takes, p99 of an answer was 4.5 to 4.7 ms with 10, 5.6 to 9.4 with 5, 16 to 214 without.
+FLUSHER_NICE = 10
+
+
 class Orphaned(TrackflowError):
     """The supervisor that started this child is gone; the child must end."""
 
     code = "orphaned"
 
 
-def become(title: str, channel: int | None = None) -> None:
+def become(title: str, channel: int | None = None, nice: int = 0) -> None:
     """Take a name and, in a child, tie this process to its supervisor.
 
     Args:
         title: as ``ps`` is to show it: "trackflowd: worker 0".
         channel: in a child, the descriptor of its end of the socketpair the supervisor made. The
             child then dies with the supervisor and leaves Ctrl-C to it.
+        nice: added to its niceness (sched(7)), also for the threads it will have.
 
     Raises:
         Orphaned: the supervisor is already gone.
     """
     setproctitle.setproctitle(title)
+    os.nice(nice)
     if channel is None:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
