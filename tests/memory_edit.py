@@ -54,4 +54,4 @@ class MemoryEditor:
         return 0
 
     def correct(self, site: str, event: bytes, month: int, props: Mapping[str, str]) -> None:
-        raise NotImplementedError
+        """Nothing to do: properties are not kept here."""

@@ -29,11 +29,12 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from urllib3 import PoolManager, Timeout
+from urllib3 import Timeout
 
 from trackflowd.errors import ConfigError, StoreAway, StoreDoubt, StoreReject
 from trackflowd.event import FIELDS
 from trackflowd.sink.base import Batch, QueryLimits, SinkOptions, embedded_path, shorten
+from trackflowd.sink.pool import Pool
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -165,19 +166,6 @@ def _library() -> Any:
     return clickhouse_connect
 
 
-class _Pool(PoolManager):
-    """Connections of one client; keeps the body of the last answer, which the driver does not look at."""
-
-    answer = b""
-
-    def request(self, *args: Any, **kwargs: Any) -> Any:
-        self.answer = b""
-        response = super().request(*args, **kwargs)
-        if kwargs.get("preload_content", True):
-            self.answer = response.data
-        return response
-
-
 class Server:
     """``clickhouse://[user[:password]@]host[:port][/database]`` (HTTP), ``clickhouses://…`` (HTTPS)."""
 
@@ -265,7 +253,7 @@ class Server:
         _pool(client).clear()
 
     def _connect(self, timeout: float, settings: Mapping[str, Any]) -> Client:
-        pool = _Pool(num_pools=1, maxsize=1, retries=0)
+        pool = Pool()
         try:
             client: Client = _library().get_client(
                 interface="https" if self._tls else "http",
@@ -291,9 +279,9 @@ class Server:
         return client
 
 
-def _pool(client: Client) -> _Pool:
+def _pool(client: Client) -> Pool:
     http: Any = client
-    pool: _Pool = http.http
+    pool: Pool = http.http
     return pool
 
 
