@@ -33,8 +33,8 @@ def test_every_variant_is_filled_and_asked_and_the_store_left_as_it_was(filled: 
     said = json.loads(done.stdout)
     assert said["rows"] == 3000 and list(said["variants"]) == list(schema.VARIANTS)
     assert all(one["bytes_event"] > 0 and one["ms"]["overview"] > 0 for one in said["variants"].values())
-    changed = [one["bytes_event"] != said["variants"]["schema"]["bytes_event"] for one in said["variants"].values()]
-    assert sum(changed) >= len(changed) - 3, "granules and orders may come to the same on so few rows"
+    for name in ("lz4", "zstd", "lowcard", "json"):  # on so few rows other granules and orders may come to the same
+        assert said["variants"][name]["bytes_event"] != said["variants"]["schema"]["bytes_event"], name
     again = run(str(filled), "--variants", "schema", "--json")
     figures = json.loads(again.stdout)["variants"]["schema"]
     assert figures["bytes_event"] == said["variants"]["schema"]["bytes_event"]
