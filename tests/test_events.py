@@ -80,6 +80,26 @@ def test_events_of_the_same_moment_are_on_one_page_each(store: Store) -> None:
         assert len(set(found)) == len(found) >= 20
 
 
+def test_the_newest_are_looked_for_in_a_day_before_all_time_is(store: Store) -> None:
+    site, day = "windows", 86_400_000
+    store.put(site, 30, time=[NOW - day * (n - 19 if n > 19 else 0) - n for n in range(30)])
+    asked: list[Mapping[str, str | int]] = []
+
+    def run(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
+        asked.append(params)
+        return store.run(sql, params)
+
+    what, after, calls, found = Selection(site=site, to_ms=NOW + 1), "", [], []
+    for _ in range(3):
+        page = events.page(run, store.kind, what, 12, after)
+        after = page.next
+        found += [event["event_id"] for event in page.rows]
+        calls.append(len(asked))
+    assert found == [name_of(n) for n in range(30)]
+    assert calls == [1, 3, 6], "twenty of one day, then one of each day, then fewer than a page"
+    assert NOW + 1 - day in asked[0].values()
+
+
 def test_an_event_is_shown_with_all_its_fields_and_its_visitor_in_hex(store: Store) -> None:
     store.put("shown", 3)
     (event,) = events.page(store.run, store.kind, Selection(site="shown", event=event_id(2)), 10).rows

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from itertools import chain
 
+import pytest
+
 from trackflowd.event import FIELDS
 from trackflowd.sink import migrations
 from trackflowd.sink.pg_tables import DIMENSIONS, FACTS, OWN, columns, key_of
@@ -20,9 +22,10 @@ def test_a_dimension_holds_fields_of_one_part_of_the_event_so_their_codes_are_sh
     assert all(len({part[name] for name in dimension.fields}) == 1 for dimension in DIMENSIONS)
 
 
-def test_the_view_has_the_fields_in_their_order() -> None:
-    statements = migrations.load("postgresql")[0].statements
-    view = next(statement for statement in statements if "VIEW events" in statement)
+@pytest.mark.parametrize("name", ["events", "counted"])
+def test_a_view_has_the_fields_in_their_order(name: str) -> None:
+    statements = [one for migration in migrations.load("postgresql") for one in migration.statements]
+    view = next(statement for statement in statements if f"VIEW {name} " in statement)
     listed = [
         line.strip(" ,").rpartition(" ")[2].rpartition(".")[2] for line in view.splitlines()[2:] if line[:1] == " "
     ]

@@ -2,7 +2,7 @@
 kept AS
 (
     SELECT *, (extract(epoch FROM time) * 1000)::bigint AS ms
-    FROM events
+    FROM counted
     WHERE {{period}}
       AND {{filters}}
 )

@@ -14,7 +14,7 @@ chosen AS
             FROM
             (
                 SELECT visitor, (extract(epoch FROM time) * 1000)::bigint AS ms, {{begin}} AS begins
-                FROM events
+                FROM counted
                 WHERE {{read}}
             ) AS e
         ) AS g
@@ -28,7 +28,7 @@ kept AS
     FROM
     (
         SELECT *, (extract(epoch FROM time) * 1000)::bigint AS ms
-        FROM events
+        FROM counted
         WHERE {{period}}
           AND {{filters}}
     ) AS e

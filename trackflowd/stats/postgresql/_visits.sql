@@ -30,7 +30,7 @@ visits AS
                     CASE name WHEN 'pageview' THEN 1 WHEN 'leave' THEN 0 ELSE 2 END AS kind,
                     {{filters}} AS passes,
                     {{begin}} AS begins
-                FROM events
+                FROM counted
                 WHERE {{read}}
             ) AS e
         ) AS g

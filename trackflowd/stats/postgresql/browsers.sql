@@ -1,11 +1,16 @@
 -- Browsers by visitors.
+-- Of each visitor first: a table of hashes, where count(DISTINCT) sorts.
 WITH {{kept}}
-SELECT
-    browser,
-    count(DISTINCT visitor) AS visitors,
-    count(*) FILTER (WHERE name = 'pageview') AS views,
-    count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
-FROM kept
-GROUP BY browser
+SELECT v.browser, count(*) AS visitors, sum(v.views) AS views, sum(v.events) AS events
+FROM
+(
+    SELECT
+        browser,
+        count(*) FILTER (WHERE name = 'pageview') AS views,
+        count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
+    FROM kept
+    GROUP BY browser, visitor
+) AS v
+GROUP BY v.browser
 ORDER BY visitors DESC, views DESC, events DESC, browser
 LIMIT {limit:UInt32}

@@ -1,13 +1,16 @@
 -- Cities by visitors.
+-- Of each visitor first: a table of hashes, where count(DISTINCT) sorts.
 WITH {{kept}}
-SELECT
-    country,
-    region,
-    city,
-    count(DISTINCT visitor) AS visitors,
-    count(*) FILTER (WHERE name = 'pageview') AS views,
-    count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
-FROM kept
-GROUP BY country, region, city
+SELECT v.country, v.region, v.city, count(*) AS visitors, sum(v.views) AS views, sum(v.events) AS events
+FROM
+(
+    SELECT
+        country, region, city,
+        count(*) FILTER (WHERE name = 'pageview') AS views,
+        count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
+    FROM kept
+    GROUP BY country, region, city, visitor
+) AS v
+GROUP BY v.country, v.region, v.city
 ORDER BY visitors DESC, views DESC, events DESC, country, region, city
 LIMIT {limit:UInt32}

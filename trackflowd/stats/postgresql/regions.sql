@@ -1,12 +1,16 @@
 -- Regions by visitors.
+-- Of each visitor first: a table of hashes, where count(DISTINCT) sorts.
 WITH {{kept}}
-SELECT
-    country,
-    region,
-    count(DISTINCT visitor) AS visitors,
-    count(*) FILTER (WHERE name = 'pageview') AS views,
-    count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
-FROM kept
-GROUP BY country, region
+SELECT v.country, v.region, count(*) AS visitors, sum(v.views) AS views, sum(v.events) AS events
+FROM
+(
+    SELECT
+        country, region,
+        count(*) FILTER (WHERE name = 'pageview') AS views,
+        count(*) FILTER (WHERE name NOT IN ('pageview', 'leave')) AS events
+    FROM kept
+    GROUP BY country, region, visitor
+) AS v
+GROUP BY v.country, v.region
 ORDER BY visitors DESC, views DESC, events DESC, country, region
 LIMIT {limit:UInt32}
