@@ -37,11 +37,12 @@ lint: install ## check style, types and the files written from tables
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: install ## mend style, rewrite the example file and docs/configuration.md
+format: install ## mend style, rewrite the example file and docs written from tables
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m trackflowd.config --example > trackflowd.example.toml
 	@$(BIN)/python -m trackflowd.config --docs > docs/configuration.md
+	@$(BIN)/python -m trackflowd.control_text docs/control.md
 
 tracker: ## build the browser script from tracker/src (needs node and npm)
 	@npm ci --prefix tracker --silent

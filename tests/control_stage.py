@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trackflowd.proto.command_table import COMMANDS
 from trackflowd.proto.control import Decoder, encode, failed, hello, ok
 
 #: Value of a call by its name: a (code, text, hint) is answered as an error, a function is called for one.
@@ -57,7 +58,7 @@ def _serve(
                 for message in decoder.feed(raw):
                     asked.append({"name": message["name"], "args": message["args"]})
                     connection.sendall(_answer(message, answers))
-                    if message["name"] == "tail":
+                    if COMMANDS[message["name"]].streams:
                         connection.sendall(b"".join(encode({"id": message["id"], "event": event}) for event in events))
                         connection.shutdown(socket.SHUT_RDWR)
 

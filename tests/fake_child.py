@@ -41,7 +41,8 @@ class Child:
         self.decoder = Decoder()
         self.role = role
         self.tail = False
-        self.draining = False
+        self.draining = self.retiring = False
+        self.reloads, self.cfg = 0, cfg
 
     def say(self, **message: Any) -> None:
         self.channel.settimeout(30)
@@ -55,7 +56,7 @@ class Child:
             self.slot.set("sink_state", 1)
         self.slot.state = State.READY
         self.say(type="ready")
-        while not self.draining:
+        while not self.draining and not (self.retiring and self.index not in self.owners()):
             self.slot.beat()
             try:
                 raw = self.channel.recv(65536)
@@ -70,6 +71,9 @@ class Child:
     def drain(self, *_: object) -> None:
         self.slot.state = State.DRAINING
         self.draining = True
+
+    def owners(self) -> set[int | None]:
+        return {self.page.owners[number] for number in range(len(self.page.owners))}
 
     def serve(self) -> None:
         if self.waiting and not self.replay.holds(self.waiting[0]["args"]["batch"]):
@@ -93,6 +97,11 @@ class Child:
             self.drain()
         elif name == "tail":
             self.tail = args["on"]
+        elif name == "retire":
+            self.retiring = args["on"]
+            self.slot.state = State.DRAINING if self.retiring else State.READY
+        elif name in ("reload", "reloads", "retry_after", "lookup"):
+            self.say(type="reply", id=message["id"], ok=True, value=self.asked(name, args))
         elif name == "query":
             self.ordered(message["id"], args["sql"])
         elif name == "status":
@@ -114,6 +123,14 @@ class Child:
         else:
             error = {"code": "unknown_command", "text": name, "hint": ""}
             self.say(type="reply", id=message["id"], ok=False, error=error)
+
+    def asked(self, name: str, args: dict[str, Any]) -> Any:
+        if name == "reload":
+            self.reloads, self.cfg = self.reloads + 1, json.loads(args["config"])
+        elif name == "lookup":
+            place = {"country": "GB", "region": "", "city": "", "asn": 0}
+            return {**place, "database": "/as/told.mmdb", "built": int(time.time()) - 10 * 86_400}
+        return self.reloads if name == "reloads" else self.cfg["http"]["retry_after"]
 
     def do_batch(self, message: dict[str, Any]) -> None:
         value = self.replay.batch(**message["args"])

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from trackflowd import children, config
+from trackflowd import children
 from trackflowd.commands import Commands
-from trackflowd.config import Config
+from trackflowd.config import Config, Source
 from trackflowd.supervisor import OnReady, Supervisor
 
 FAKE = Path(__file__).parent / "fake_child.py"
@@ -28,9 +28,16 @@ _SETS = (
 )
 
 
+def source(directory: Path, *sets: str) -> Source:
+    """Where the options of a daemon with its data dir below directory come from: sets, and a file for later."""
+    path = directory / "options.toml"
+    path.touch()
+    return Source(str(path), [*_SETS, f"daemon.data_dir={directory / 'data'}", *sets], {})
+
+
 def settings(directory: Path, *sets: str) -> Config:
     """A configuration for a data dir below directory."""
-    return config.load(None, [*_SETS, f"daemon.data_dir={directory / 'data'}", *sets], {})
+    return source(directory, *sets).load()
 
 
 class Running:
@@ -86,7 +93,7 @@ def play(
     """Run a supervisor with fake children while the story lasts, then stop it; its exit code."""
 
     async def whole() -> int:
-        running = Running(Supervisor(settings(directory, *sets), on_ready, on_event))
+        running = Running(Supervisor(settings(directory, *sets), on_ready, on_event, source(directory, *sets)))
         try:
             await asyncio.wait_for(story(running), PATIENCE)
         finally:

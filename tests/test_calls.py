@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trackflowd.calls import Calls
+from trackflowd.calls import Calls, Errands, Stopped
 from trackflowd.errors import QueryError
 from trackflowd.proto.control import Decoder, encode
 
@@ -95,3 +95,27 @@ def test_the_end_of_the_supervisor_is_noticed(supervisor: Supervisor, last_words
     supervisor.end.sendall(last_words)
     supervisor.end.shutdown(socket.SHUT_WR)
     assert supervisor.lost.wait(10)
+
+
+def test_an_errand_is_done_by_the_loop_and_its_answer_or_error_comes_back() -> None:
+    woken: list[int] = []
+    errands = Errands(lambda: woken.append(1))
+    good = errands.ask(lambda answer: answer.set_result(7))
+
+    def refuse(answer: object) -> None:
+        raise QueryError("no")
+
+    bad = errands.ask(refuse)
+    assert not good.done() and len(woken) == 2
+    errands.serve()
+    assert good.result() == 7
+    with pytest.raises(QueryError):
+        bad.result()
+
+
+def test_who_waits_for_an_errand_is_told_when_the_loop_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackflowd.calls.LOOK_AROUND", 0.01)
+    errands = Errands(lambda: None)
+    errands.over.set()
+    with pytest.raises(Stopped, match="has ended"):
+        errands.do(lambda answer: None)

@@ -29,12 +29,14 @@ def test_the_commands_are_these() -> None:
     assert [" ".join(path) for path in DAEMON] == ["run", "check"]
     assert [" ".join(path) for path in OPERATOR] == [
         *("status", "tail", "query", "flush", "drain", "stop"),
+        *("version", "watch", "history", "processes", "rings", "config", "log", "audit"),
+        *("pause", "resume", "reload", "loglevel"),
         *(f"stats {name}" for name in STATISTICS),
         *(f"events {name}" for name in ("get", "list", "export", "correct", "erase", "erasures", "forget")),
         *("spool list", "spool dump", "spool drop", "spool release"),
         *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
         *("replay", "migrate", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
-        *("ring check", "ring dump", "geo update", "geo lookup", "verify"),
+        *("ring check", "ring dump", "geo update", "geo lookup", "geo ask", "verify"),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from trackflowd import cli, config, supervisor
-from trackflowd.cli_run import Follower, load, operator_command
+from trackflowd.cli_run import Follower, operator_command, source
 from trackflowd.cli_text import Style
 
 
@@ -45,7 +45,7 @@ def test_a_wrong_line_is_named_with_what_would_be_right(tmp_path: Path, capsys: 
 def test_the_flag_for_the_data_directory_is_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     args = argparse.Namespace(config=None, set=["daemon.data_dir=/elsewhere"], data_dir="here")
-    assert load(args, {}).daemon.data_dir == str(tmp_path / "here")
+    assert source(args, {}).load().daemon.data_dir == str(tmp_path / "here")
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -56,7 +56,10 @@ def test_run_hands_over_to_the_supervisor(follow: bool, tmp_path: Path, monkeypa
         cfg: config.Config,
         on_ready: Callable[[Mapping[str, Any]], None] | None = None,
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
+        source: config.Source | None = None,
     ) -> int:
+        assert source is not None
+        assert source.load() == cfg
         asked.append((cfg.daemon.data_dir, on_ready is not None and on_event is not None))
         return 3
 

@@ -113,6 +113,30 @@ def test_a_stream_yields_events_and_says_when_it_is_left(serve: Callable[[Script
         assert talker.call("version") == "next"
 
 
+def test_a_stream_that_ends_by_itself_ends_the_loop_and_the_connection_goes_on(serve: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.say(hello("1"))
+        peer.hear()
+        peer.say({"id": 1, "ok": True, "value": None}, {"id": 1, "event": {"n": 0}}, {"id": 1, "end": True})
+        while (message := peer.hear()).get("cancel"):
+            pass
+        peer.say({"id": message["id"], "ok": True, "value": "next"})
+
+    with Client.connect(serve(script)) as talker:
+        assert list(talker.stream("log", lines=1, follow=False)) == [{"n": 0}]
+        assert talker.call("version") == "next"
+
+
+def test_why_an_idle_connection_was_closed_is_told_at_the_next_call(serve: Callable[[Script], str]) -> None:
+    def script(peer: Peer) -> None:
+        peer.say(hello("1"), {"id": 0, "ok": False, "error": {"code": "too_many_clients", "text": "idle", "hint": ""}})
+        peer.hear()
+
+    with Client.connect(serve(script)) as talker, pytest.raises(ControlError, match="idle") as caught:
+        talker.call("version")
+    assert caught.value.code == "too_many_clients"
+
+
 def test_a_refused_stream_is_refused_at_once(serve: Callable[[Script], str]) -> None:
     def script(peer: Peer) -> None:
         peer.say(hello("1"))

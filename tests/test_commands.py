@@ -11,7 +11,7 @@ from tests.supervised import Running, play
 from tests.test_segment import ROWS
 from tests.test_spool import cut
 from trackflowd.errors import ControlError, QueryError
-from trackflowd.proto.control import COMMANDS
+from trackflowd.proto.command_table import COMMANDS
 from trackflowd.quarantine import Quarantine
 from trackflowd.ring import file
 
@@ -31,7 +31,7 @@ def test_status_has_everything_that_is_promised(tmp_path: Path) -> None:
         assert list(status) == [
             "version", "pid", "uptime_s", "health", "processes", "rates", "totals", "rings", "sink",
             "oldest_pending_s", "refusals", "batches", "window", "spool", "buffer", "data_dir", "quarantine", "disk",
-            "listen", "geo",
+            "listen", "geo", "machine",
         ]  # fmt: skip
         assert status["pid"] == os.getpid()
         assert status["listen"]["http"] == running.supervisor.listeners.addresses

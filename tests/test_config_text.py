@@ -33,7 +33,8 @@ def test_the_example_holds_every_option_and_nothing_else() -> None:
 def test_the_page_has_a_row_for_every_option() -> None:
     rows = [line for line in config_text.docs().splitlines() if line.startswith("| `")]
     assert [line.split("`")[1] for line in rows] == [row.name for row in config.options()]
-    assert all(line.count(" | ") == 3 for line in rows)
+    assert all(line.count(" | ") == 4 for line in rows)
+    assert [line.split(" | ")[3] == "yes" for line in rows] == [row.spec.reload for row in config.options()]
 
 
 def test_the_command_prints_either_or_says_how(capsys: pytest.CaptureFixture[str]) -> None:

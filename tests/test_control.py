@@ -1,135 +1,31 @@
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.control_server import Server, dial, play
 from trackflowd import control
-from trackflowd.control import Control
-from trackflowd.errors import ConfigError, QueryError
-from trackflowd.proto.control import MAX_REQUEST, Decoder, encode
-from trackflowd.tail import Tail
+from trackflowd.errors import ConfigError
+from trackflowd.outlet import Begin, Close, Outlet
+from trackflowd.proto.control import MAX_REQUEST, BadRequest, encode
 
 
-class Server:
-    """A control server with handlers of its own, and what tests need of it."""
-
-    def __init__(self, path: Path) -> None:
-        self.tail = Tail(lambda: None)
-        self.gate = asyncio.Event()
-        self.talkers: list[Talker] = []
-        handlers: dict[str, Any] = {
-            "version": self.version,
-            "query": self.query,
-            "status": self.status,
-            "flush": self.flush,
-        }
-        self.control = Control(str(path), handlers, self.tail)
-
-    async def version(self) -> str:
-        return "1"
-
-    async def query(self, sql: str, format: str, params: Any) -> bytes:
-        if sql == "refuse":
-            raise QueryError("not allowed", "ask otherwise")
-        return sql.encode()
-
-    async def status(self) -> None:
-        raise ValueError("a bug")
-
-    async def flush(self, wait: float) -> str:
-        await self.gate.wait()
-        return "flushed"
-
-
-class Talker:
-    """A client."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.decoder = Decoder()
-        self.messages: list[dict[str, Any]] = []
-
-    def send(self, *messages: dict[str, Any]) -> None:
-        for message in messages:
-            self.writer.write(encode(message))
-
-    async def receive(self) -> dict[str, Any] | None:
-        """Next message; None when the server has closed."""
-        while not self.messages:
-            raw = await asyncio.wait_for(self.reader.read(65536), 30)
-            if not raw:
-                return None
-            self.messages = self.decoder.feed(raw)
-        return self.messages.pop(0)
-
-    async def close(self) -> None:
-        self.writer.close()
-        try:
-            await self.writer.wait_closed()
-        except OSError:
-            pass  # the server was first
-
-    async def ask(self, number: int, name: str, **args: Any) -> dict[str, Any]:
-        self.send({"id": number, "name": name, "args": args})
-        answer = await self.receive()
-        assert answer is not None
-        return answer
-
-
-async def connect(server: Server) -> Talker:
-    talker = Talker(*await asyncio.open_unix_connection(server.control.path))
-    server.talkers.append(talker)
-    return talker
-
-
-async def dial(server: Server) -> Talker:
-    talker = await connect(server)
-    greeting = await talker.receive()
-    assert greeting is not None
-    assert greeting["hello"] == "trackflow"
-    return talker
-
-
-Story = Callable[[Server], Awaitable[None]]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[[Story], None]:
-    def play(story: Story) -> None:
-        async def whole() -> None:
-            server = Server(tmp_path / "s.sock")
-            await server.control.start()
-            try:
-                await story(server)
-            finally:
-                server.control.close()
-                for talker in server.talkers:
-                    await talker.close()
-
-        asyncio.run(whole())
-
-    return play
-
-
-def test_a_command_is_answered_under_its_id(run: Callable[[Story], None]) -> None:
+def test_a_command_is_answered_under_its_id(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         talker = await dial(server)
         assert await talker.ask(7, "version") == {"id": 7, "ok": True, "value": "1"}
         assert (await talker.ask(8, "query", sql="x"))["value"] == b"x"
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_a_slow_answer_holds_no_other_up(run: Callable[[Story], None]) -> None:
+def test_a_slow_answer_holds_no_other_up(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         talker = await dial(server)
         talker.send({"id": 1, "name": "flush"})
@@ -137,10 +33,10 @@ def test_a_slow_answer_holds_no_other_up(run: Callable[[Story], None]) -> None:
         server.gate.set()
         assert await talker.receive() == {"id": 1, "ok": True, "value": "flushed"}
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_errors_keep_their_code_and_hint_and_a_bug_closes_nothing(run: Callable[[Story], None]) -> None:
+def test_errors_keep_their_code_and_hint_and_a_bug_closes_nothing(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         talker = await dial(server)
         error = (await talker.ask(1, "query", sql="refuse"))["error"]
@@ -150,7 +46,7 @@ def test_errors_keep_their_code_and_hint_and_a_bug_closes_nothing(run: Callable[
         assert (await talker.ask(4, "query"))["error"]["code"] == "bad_arguments"
         assert (await talker.ask(5, "version"))["ok"]
 
-    run(story)
+    play(tmp_path, story)
 
 
 GARBAGE = {
@@ -162,7 +58,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("raw", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_closes_that_client_only(run: Callable[[Story], None], raw: bytes) -> None:
+def test_garbage_closes_that_client_only(tmp_path: Path, raw: bytes) -> None:
     async def story(server: Server) -> None:
         good, bad = await dial(server), await dial(server)
         bad.writer.write(raw)
@@ -170,10 +66,10 @@ def test_garbage_closes_that_client_only(run: Callable[[Story], None], raw: byte
         assert (await good.ask(1, "version"))["ok"]
         assert len(server.control.clients) == 1
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_what_came_before_the_garbage_is_still_answered(run: Callable[[Story], None]) -> None:
+def test_what_came_before_the_garbage_is_still_answered(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         talker = await dial(server)
         talker.writer.write(encode({"id": 1, "name": "nonsense"}))
@@ -181,10 +77,10 @@ def test_what_came_before_the_garbage_is_still_answered(run: Callable[[Story], N
         talker.writer.write(b"\xff" * 16)
         assert await talker.receive() is None
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_a_stream_brings_what_was_asked_for_until_it_is_cancelled(run: Callable[[Story], None]) -> None:
+def test_a_stream_brings_what_was_asked_for_until_it_is_cancelled(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         talker = await dial(server)
         assert (await talker.ask(1, "tail", site="a"))["ok"]
@@ -194,10 +90,10 @@ def test_a_stream_brings_what_was_asked_for_until_it_is_cancelled(run: Callable[
         assert (await talker.ask(2, "version"))["ok"]
         assert not server.tail.on
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_a_client_that_leaves_watches_no_more(run: Callable[[Story], None]) -> None:
+def test_a_client_that_leaves_watches_no_more(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         talker, other = await dial(server), await dial(server)
         await talker.ask(1, "tail")
@@ -205,11 +101,11 @@ def test_a_client_that_leaves_watches_no_more(run: Callable[[Story], None]) -> N
         while server.tail.on:
             await other.ask(1, "version")
 
-    run(story)
+    play(tmp_path, story)
 
 
 def test_a_client_that_does_not_read_loses_rows_and_blocks_nobody(
-    run: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "MAX_LAG", 100_000)
 
@@ -233,12 +129,10 @@ def test_a_client_that_does_not_read_loses_rows_and_blocks_nobody(
         assert dropped > 0
         assert rows + dropped >= 2000
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_a_client_that_asks_and_does_not_read_is_closed(
-    run: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_that_asks_and_does_not_read_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "MAX_UNREAD", 100_000)
 
     async def story(server: Server) -> None:
@@ -250,31 +144,53 @@ def test_a_client_that_asks_and_does_not_read_is_closed(
         while len(server.control.clients) > 1:
             assert (await good.ask(1, "version"))["ok"]
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_there_is_a_cap_on_clients_and_on_what_one_may_ask(
-    run: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(control, "MAX_CLIENTS", 2)
+def test_there_is_a_cap_on_what_a_client_may_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "MAX_PENDING", 3)
 
     async def story(server: Server) -> None:
-        first, _ = await dial(server), await dial(server)
-        third = await connect(server)
-        assert (await third.receive() or {})["error"]["code"] == "too_many_clients"
-        assert await third.receive() is None
+        talker = await dial(server)
         for number in range(3):
-            first.send({"id": number, "name": "flush"})
-        assert (await first.ask(9, "version"))["error"]["code"] == "too_many_requests"
+            talker.send({"id": number, "name": "flush"})
+        assert (await talker.ask(9, "version"))["error"]["code"] == "too_many_requests"
         server.gate.set()
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_an_answer_too_big_for_a_frame_is_an_error(
-    run: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_may_be_refused_and_may_end_by_itself(tmp_path: Path) -> None:
+    def log(lines: float, follow: bool) -> Begin:
+        if lines > 2:
+            raise BadRequest("bad_arguments", "too many")
+
+        def begin(outlet: Outlet) -> Close:
+            assert outlet.clear
+            for number in range(int(lines)):
+                outlet.send({"n": number})
+            outlet.end()
+            assert not outlet.send({"n": "after the end"})
+            return lambda: None
+
+        return begin
+
+    async def story(server: Server) -> None:
+        server.control.openers = {"log": log}
+        talker = await dial(server)
+        assert (await talker.ask(1, "log", lines=3))["error"]["code"] == "bad_arguments"
+        assert await talker.ask(2, "log", lines=2) == {"id": 2, "ok": True, "value": None}
+        assert [await talker.receive() for _ in range(3)] == [
+            {"id": 2, "event": {"n": 0}},
+            {"id": 2, "event": {"n": 1}},
+            {"id": 2, "end": True},
+        ]
+        assert next(iter(server.control.clients)).idle
+
+    play(tmp_path, story)
+
+
+def test_an_answer_too_big_for_a_frame_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(server: Server) -> None:
         async def huge() -> bytes:
             return bytes(9 * 2**20)
@@ -283,17 +199,15 @@ def test_an_answer_too_big_for_a_frame_is_an_error(
         talker = await dial(server)
         assert "the most is" in (await talker.ask(1, "version"))["error"]["text"]
 
-    run(story)
+    play(tmp_path, story)
 
 
-def test_the_socket_is_for_user_and_group_and_goes_with_the_server(
-    run: Callable[[Story], None], tmp_path: Path
-) -> None:
+def test_the_socket_is_for_user_and_group_and_goes_with_the_server(tmp_path: Path) -> None:
     async def story(server: Server) -> None:
         assert stat.S_IMODE(os.stat(server.control.path).st_mode) == 0o660
 
-    run(story)
-    assert list(tmp_path.iterdir()) == []
+    play(tmp_path, story)
+    assert not (tmp_path / "s.sock").exists()
 
 
 def test_a_dead_socket_is_replaced(tmp_path: Path) -> None:

@@ -174,6 +174,15 @@ def test_a_retired_worker_that_has_no_process_ends_there() -> None:
     assert phase(child) is Phase.ENDED
 
 
+def test_a_retired_worker_that_is_taken_back_is_replaced_when_it_ends() -> None:
+    child = started()
+    child.retire()
+    child.take_back()
+    child.look(101, Sight(101, True, 0))
+    assert phase(child) is Phase.WAITING
+    assert child.look(101, None) is Action.START
+
+
 def test_a_retired_flusher_is_replaced_until_it_has_stored_everything() -> None:
     child = started("flusher")
     child.retire()

@@ -91,6 +91,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "shelf",
             "eraser",
             "calls",
+            "storestate",
             "feed",
             "feeds",
             "cutter",
@@ -104,12 +105,24 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control", "admin"),
             *("budget", "salts"),
+            *(
+                "peer",
+                "audit",
+                "outlet",
+                "logbook",
+                "watch",
+                "history",
+                "machine",
+                "reload",
+                "drain",
+                "commands_operate",
+            ),
             *("job", "taskrunner", "taskkinds", "task_replay", "task_migrate", "migration"),
             *("task_erase", "commands_events"),
         ),
     ),
     ("supervisor", ("supervisor",)),
-    ("faces", ("cli", "cli_*", "console")),
+    ("faces", ("cli", "cli_*", "control_text", "console")),
 )
 
 #: Who may never import what, whatever their floors.
@@ -167,6 +180,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "migrate.source": "one of the mover's stores; tests/test_migrate_mover.py",
     "migrate.target": "the other; tests/test_migrate_mover.py",
     "verify.answers": "parts of verify.checks; tests/test_verify_checks.py",
+    "outlet": "types only; tests/test_control.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",
 }
 

@@ -166,7 +166,7 @@ def test_a_store_that_is_away_is_waited_for_and_the_state_is_shown(bench: Bench)
     bench.store.trouble = trouble
     bench.write(row(1))
     with bench.flusher() as one:
-        report = one._report
+        report = one._state.report
 
         def noted(state: str, text: str) -> None:
             states.append(state)
@@ -185,7 +185,7 @@ def test_a_batch_cut_for_another_store_waits_for_it(bench: Bench) -> None:
     killed_at(bench, "insert before")
     bench.store.identity = "another:"
     with bench.flusher() as one:
-        report = one._report
+        report = one._state.report
 
         def noted(state: str, text: str) -> None:
             report(state, text)

@@ -6,7 +6,7 @@ import pytest
 
 from trackflowd import listeners
 from trackflowd.errors import ConfigError
-from trackflowd.listeners import Listeners, PortTaken
+from trackflowd.listeners import Listeners, PortTaken, shares
 
 
 def dial(address: str) -> socket.socket:
@@ -112,3 +112,16 @@ def test_ipv6_is_served_apart_from_ipv4() -> None:
 def test_an_address_that_cannot_be_had_says_why(address: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Listeners.open([address], 1, 64)
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "each"),
+    [(1, 2, 12), (2, 2, 12), (3, 2, 12), (5, 2, 15), (12, 2, 12), (13, 2, 13), (2, 32, 32)],
+)
+def test_there_are_as_many_sockets_for_each_worker_and_enough_for_more_of_them(
+    workers: int, cores: int, each: int
+) -> None:
+    assert shares(workers, cores) == each
+    with_all = Listeners.open(["127.0.0.1:0", "127.0.0.1:0"], each, 16)
+    assert with_all.each == each
+    with_all.close()

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -22,6 +23,8 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = root.handlers[:], root.level, ours.level, logging.raiseExceptions
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     yield
+    for handler in set(root.handlers) - set(before[0]):
+        handler.close()
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
@@ -130,3 +133,26 @@ def test_the_supervisor_may_name_where_it_listens(monkeypatch: pytest.MonkeyPatc
     stream = said(monkeypatch, "text", "supervisor")
     logging.getLogger("trackflowd").info("listening on 192.0.2.1:8080")
     assert "192.0.2.1:8080" in stream.getvalue()
+
+
+def test_the_form_may_change_and_whoever_is_handed_lines_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = said(monkeypatch, "text", "worker 1")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        log.hand_on(theirs.fileno(), "worker 1")
+        log.set_form("json")
+        logging.getLogger("trackflowd").warning("from 81.2.69.142")
+        assert json.loads(stream.getvalue())["process"] == "worker 1"
+        assert json.loads(ours.recv(log.MAX_DATAGRAM))[1:] == ["warning", "worker 1", "from [address]", 0]
+        log.set_form("text")
+        logging.getLogger("trackflowd").warning("once more")
+    assert stream.getvalue().endswith("warning worker 1: once more\n")
+
+
+def test_a_process_is_set_up_to_hand_on_what_it_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        log.setup("info", "text", "flusher", theirs.fileno())
+        logging.getLogger("trackflowd").info("handed on")
+        assert json.loads(ours.recv(log.MAX_DATAGRAM))[2:4] == ["flusher", "handed on"]

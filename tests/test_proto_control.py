@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from trackflowd.errors import ControlError
 from trackflowd.proto.control import (
-    COMMANDS,
     MAX_FRAME,
     BadRequest,
     Decoder,
@@ -118,25 +116,3 @@ def test_hello_is_checked() -> None:
         check_hello({"hi": "there"})
     with pytest.raises(ControlError, match="protocol 99"):
         check_hello({**hello("1"), "protocol": 99})
-
-
-def test_every_command_is_explained_and_every_default_is_of_its_kind() -> None:
-    for command in COMMANDS.values():
-        assert command.help
-        given = {
-            arg.name: {"text": "", "number": 1, "flag": True, "map": {}, "list": [""]}[arg.kind] for arg in command.args
-        }
-        assert read_request({"id": 1, "name": command.name, "args": given}).args == given
-        for arg in command.args:
-            assert arg.help
-            if arg.default is not ...:
-                read_request({"id": 1, "name": command.name, "args": {**given, arg.name: arg.default}})
-
-
-def test_the_docs_list_every_command_with_its_arguments() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "control.md").read_text()
-    rows = {row.split("|")[1].strip(" `"): row for row in text.splitlines() if row.startswith("| `")}
-    for command in COMMANDS.values():
-        row = rows[command.name].split("|")
-        assert all(f"`{arg.name}`" in row[2] for arg in command.args), command.name
-        assert ("yes" in row[3]) is command.acting

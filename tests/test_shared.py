@@ -140,6 +140,16 @@ def test_owners_say_who_serves_what(page: Page) -> None:
             _ = page.owners[wrong]
 
 
+def test_a_pause_is_seen_by_the_child_and_touches_nothing_else(both: tuple[Page, Page]) -> None:
+    supervisor, child = both
+    supervisor.generation = 7
+    assert not child.paused
+    supervisor.paused = True
+    assert child.paused and child.generation == 7
+    supervisor.paused = False
+    assert not child.paused
+
+
 def test_the_number_of_workers_may_change_while_running(both: tuple[Page, Page]) -> None:
     supervisor, child = both
     supervisor.workers = 64

@@ -11,8 +11,8 @@ from tests.flusher_bench import Bench, Killed, dying
 from tests.rows import event_id, row
 from tests.test_lander import away, run, segments, well
 from tests.test_replayer import while_running
+from trackflowd.calls import Stopped
 from trackflowd.errors import DataDirError
-from trackflowd.flusher import Stopped
 
 BAD = {3, 17}
 

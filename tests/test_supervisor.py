@@ -13,10 +13,11 @@ import msgpack
 import pytest
 
 from tests.supervised import Running, play, settings
+from trackflowd.drain import LEFT, STORED, Stage
 from trackflowd.errors import ConfigError, DataDirError
 from trackflowd.fleet import Phase
 from trackflowd.ring import file
-from trackflowd.supervisor import LEFT, STORED, Stage, Supervisor
+from trackflowd.supervisor import Supervisor
 from trackflowd.tail import Watcher
 
 
@@ -47,7 +48,7 @@ def test_readiness_flips_before_anything_closes_and_then_nobody_listens(tmp_path
         await running.ready()
         os.kill(running.pid("worker 0") or 0, signal.SIGSTOP)  # holds the drain up
         running.supervisor.queue("SIGTERM")
-        await running.until(lambda: running.supervisor.stage is Stage.WORKERS)
+        await running.until(lambda: running.supervisor.drain.stage is Stage.WORKERS)
         assert running.supervisor.health.reason == "stopping"
         assert running.supervisor._readyz()[0] == 503
         os.kill(running.pid("worker 0") or 0, signal.SIGCONT)
@@ -111,7 +112,7 @@ def test_a_flusher_that_dies_in_the_drain_is_started_again_to_finish_it(tmp_path
         flusher = running.pid("flusher") or 0
         os.kill(flusher, signal.SIGSTOP)
         running.supervisor.queue("SIGTERM")
-        await running.until(lambda: running.supervisor.stage is Stage.FLUSHER)
+        await running.until(lambda: running.supervisor.drain.stage is Stage.FLUSHER)
         os.kill(flusher, signal.SIGKILL)
         assert await running.over == STORED
         assert running.supervisor.crew.flusher.restarts == 1
@@ -268,11 +269,12 @@ def test_a_taken_port_keeps_it_from_starting_and_leaves_the_directory_free(tmp_p
                 play(tmp_path, story, f"http.listen=127.0.0.1:{port}")
 
 
-def test_hup_changes_nothing_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_hup_reads_the_options_again_where_there_is_no_terminal(tmp_path: Path) -> None:
     async def story(running: Running) -> None:
         await running.ready()
-        running.supervisor.queue("SIGHUP")
-        await running.until(lambda: not running.supervisor._signals)
-        assert running.supervisor.stage is Stage.SERVING
+        (tmp_path / "options.toml").write_text("[batch]\nmax_rows = 77\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await running.until(lambda: running.supervisor.cfg.batch.max_rows == 77)
+        assert running.supervisor.drain.stage is Stage.SERVING
 
     play(tmp_path, story)

@@ -11,7 +11,8 @@ import pytest
 from trackflowd import config, taskrunner
 from trackflowd.errors import ControlError, QueryError
 from trackflowd.job import Job, Kind
-from trackflowd.proto.control import Arg, BadRequest
+from trackflowd.proto.command_table import Arg
+from trackflowd.proto.control import BadRequest
 from trackflowd.state import State
 from trackflowd.taskkinds import KINDS
 from trackflowd.taskrunner import MAX_WAITING, Runner

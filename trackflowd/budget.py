@@ -48,6 +48,10 @@ class Budget:
         self._walked = -WALK_EVERY
         self._sizes: deque[tuple[float, int]] = deque()
 
+    def take(self, cfg: Config) -> None:
+        """Take on options that have changed."""
+        self._options = cfg.spool
+
     def note(self, rings: Sequence[RingFill]) -> None:
         """Take in how far each ring has been written."""
         heads = {ring.file: ring.head for ring in rings if ring.head >= 0}

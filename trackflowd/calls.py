@@ -8,10 +8,11 @@ flusher's loop (flush, drain) only sets a flag there and wakes it.
 from __future__ import annotations
 
 import logging
+import queue
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from trackflowd.errors import ControlError, TrackflowError
@@ -22,7 +23,58 @@ log = logging.getLogger(__name__)
 #: Queries at one time; more wait their turn.
 QUERY_THREADS = 2
 
+#: Seconds between two looks whether the loop still runs that is to answer.
+LOOK_AROUND = 0.5
+
 Handler = Callable[..., Any]
+#: Something to be done in the loop, given where its answer goes.
+Action = Callable[[Future[Any]], object]
+
+
+class Stopped(TrackflowError):
+    """The process is to end now; open batches stay in the journal."""
+
+    code = "stopped"
+
+
+class Errands:
+    """What other threads want done in the loop, where everything is decided and written.
+
+    Args:
+        wake: has the loop look at them.
+
+    Attributes:
+        over: to be set once the loop has ended.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._waiting: queue.SimpleQueue[tuple[Action, Future[Any]]] = queue.SimpleQueue()
+        self.over = threading.Event()
+
+    def ask(self, action: Action) -> Future[Any]:
+        """Have something done soon; where its answer will be."""
+        answer: Future[Any] = Future()
+        self._waiting.put((action, answer))
+        self._wake()
+        return answer
+
+    def do(self, action: Action) -> Any:
+        """Have something done and wait for its answer. Raises Stopped."""
+        answer = self.ask(action)
+        while not wait([answer], LOOK_AROUND).done:
+            if self.over.is_set():  # a thread that waited for ever would keep the process from ending
+                raise Stopped("the flusher has ended", "ask again once the daemon runs")
+        return answer.result()
+
+    def serve(self) -> None:
+        """Do what was asked for (called by the loop)."""
+        while not self._waiting.empty():
+            action, answer = self._waiting.get()
+            try:
+                action(answer)
+            except TrackflowError as error:
+                answer.set_exception(error)
 
 
 class Calls:

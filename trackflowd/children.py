@@ -216,12 +216,15 @@ def figures(pid: int) -> dict[str, Any]:
         return {"cpu_s": None, "rss": None, "fds": None}
 
 
-async def spawn(seat: Seat, slot: Slot, config: str, page_fd: int, listeners: Sequence[int], receive: Receive) -> Child:
+async def spawn(
+    seat: Seat, slot: Slot, config: str, page_fd: int, log_fd: int, listeners: Sequence[int], receive: Receive
+) -> Child:
     """Start a child in a seat.
 
     Args:
         config: what ``config.dump`` made.
         page_fd: descriptor of the shared page.
+        log_fd: socket it hands its log lines on to.
         listeners: descriptors of all listening sockets, in order (workers only).
         receive: called with the child and each message of it that is not a reply.
 
@@ -234,7 +237,8 @@ async def spawn(seat: Seat, slot: Slot, config: str, page_fd: int, listeners: Se
         try:
             command = [part.format(slot=seat.index) for part in COMMANDS[seat.role]]
             command += ["--config-json", str(config_fd), "--page", str(page_fd), "--channel", str(theirs.fileno())]
-            passed = [config_fd, page_fd, theirs.fileno()]
+            command += ["--log", str(log_fd)]
+            passed = [config_fd, page_fd, theirs.fileno(), log_fd]
             if seat.role == "worker":
                 command += ["--listen", ",".join(map(str, listeners))]
                 passed += listeners

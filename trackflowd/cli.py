@@ -28,12 +28,14 @@ from collections.abc import Sequence
 from trackflowd import (
     cli_ask,
     cli_events,
+    cli_look,
     cli_migrate,
     cli_quarantine,
     cli_replay,
     cli_run,
     cli_spool,
     cli_stats,
+    cli_steer,
     cli_tasks,
     cli_tools,
     cli_verify,
@@ -152,6 +154,8 @@ def _operator_parser() -> argparse.ArgumentParser:
         target.add_argument("--data-dir", metavar="DIR", default=default, help="the daemon's data directory")
     commands = Commands(parser, [shared])
     cli_ask.add_commands(commands)
+    cli_look.add_commands(commands)
+    cli_steer.add_commands(commands)
     cli_stats.add_commands(commands)
     cli_events.add_commands(commands)
     cli_spool.add_commands(commands)

@@ -38,21 +38,17 @@ _SHOWN = {
 }
 
 
-def load(args: argparse.Namespace, env: Mapping[str, str]) -> config.Config:
-    """The configuration the flags ask for; ``--data-dir`` is short for ``--set daemon.data_dir=``.
-
-    Raises:
-        ConfigError: see ``config.load``.
-    """
+def source(args: argparse.Namespace, env: Mapping[str, str]) -> config.Source:
+    """Where the flags have the configuration come from; ``--data-dir`` is short for ``--set daemon.data_dir=``."""
     sets = list(args.set)
     if args.data_dir:
         sets.append(f"daemon.data_dir={os.path.abspath(args.data_dir)}")
-    return config.load(args.config, sets, env)
+    return config.Source(args.config, sets, env)
 
 
 def check(args: argparse.Namespace) -> int:
     """Read the configuration and say what it comes to; mistakes arrive as ConfigError."""
-    cfg = load(args, os.environ)
+    cfg = source(args, os.environ).load()
     style = Style.of(sys.stdout)
     say(style.good("ok") + "  " + (args.config or "no file: defaults, environment and flags"))
     for name, value in _summary(cfg):
@@ -79,14 +75,15 @@ def _summary(cfg: config.Config) -> list[tuple[str, str]]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon until it is stopped; its exit code."""
-    cfg = load(args, os.environ)
+    options = source(args, os.environ)
+    cfg = options.load()
     # Here and not above: only the daemon itself needs what the supervisor needs.
     from trackflowd import supervisor
 
     if not args.follow:
-        return supervisor.run(cfg)
+        return supervisor.run(cfg, source=options)
     follower = Follower(cfg, Style.of(sys.stdout))
-    return supervisor.run(cfg, on_ready=follower.ready, on_event=follower.event)
+    return supervisor.run(cfg, on_ready=follower.ready, on_event=follower.event, source=options)
 
 
 class Follower:

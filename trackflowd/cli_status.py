@@ -27,13 +27,14 @@ _SOON_S, _NEAR_S = 600.0, 3600.0
 _SOON_DAYS, _NEAR_DAYS = 7.0, 30.0
 
 
-def show(ask: Callable[[], Status], as_json: bool, watch: bool) -> None:
+def show(ask: Callable[[], Status], as_json: bool, watch: bool, wait: float = WATCH_EVERY) -> None:
     """Print the status once, or every second until Ctrl-C.
 
     Args:
         ask: gets a fresh status from the daemon.
         as_json: as one JSON object (with watch: one per line).
         watch: again and again; on a terminal in place.
+        wait: seconds between two; 0: ask waits by itself.
     """
     style = Style.of(sys.stdout)
     in_place = watch and not as_json and sys.stdout.isatty()
@@ -48,7 +49,7 @@ def show(ask: Callable[[], Status], as_json: bool, watch: bool) -> None:
             say(_HOME + text.replace("\n", _REST_OF_LINE + "\n") + _REST if in_place else text)
         if not watch:
             return
-        time.sleep(WATCH_EVERY)
+        time.sleep(wait)
 
 
 def lines(status: Status, style: Style) -> list[str]:
@@ -58,8 +59,8 @@ def lines(status: Status, style: Style) -> list[str]:
         _events(status, style),
         _store(status, style),
         _buffer(status, style),
-        _rings(status, style),
-        _processes(status, style),
+        ring_lines(status, style),
+        process_lines(status, style),
         _refusals(status, style),
         _places(status, style),
     ]
@@ -136,6 +137,8 @@ def _store(status: Status, style: Style) -> list[str]:
         rows[0] += f": {text}"
     if sink.get("last_error"):
         rows.append(style.dim(f"last error: {clean(sink['last_error'])}"))
+    if sink.get("paused"):
+        rows.append(style.odd("paused: nothing is sent until `trackflow resume`"))
     if sink.get("warning"):
         rows.append(style.odd(clean(sink["warning"])))
     rows += [_host(host, style) for host in sink.get("hosts") or ()]
@@ -215,7 +218,8 @@ def _disk(disk: Status, style: Style) -> list[str]:
     return [first, style.dim(", ".join(f"{name} {size(number)}" for name, number in places if number is not None))]
 
 
-def _rings(status: Status, style: Style) -> list[str]:
+def ring_lines(status: Status, style: Style) -> list[str]:
+    """How full each ring is, a line each."""
     rows = []
     for ring in status.get("rings") or ():
         fill = float(ring.get("fill") or 0)
@@ -233,7 +237,8 @@ def _rings(status: Status, style: Style) -> list[str]:
     return _labelled("rings", table(rows, right=(1,)), style)
 
 
-def _processes(status: Status, style: Style) -> list[str]:
+def process_lines(status: Status, style: Style) -> list[str]:
+    """The processes, a line each under a head."""
     rows = []
     for process in status.get("processes") or ():
         slot = process.get("slot")

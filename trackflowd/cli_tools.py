@@ -1,4 +1,5 @@
-"""``trackflow``'s commands that need no daemon: ring check and dump, geo update and lookup."""
+"""``trackflow``'s tools for rings and the geo database: ring check and dump, geo update and lookup, which need no
+daemon, and geo ask."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trackflowd import config, geoupdate
+from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_text import Style, clean, count, pad, say, size, to_json
 from trackflowd.errors import DataDirError, GeoError
@@ -78,7 +80,14 @@ def _add_geo(commands: Commands) -> None:
     )
     lookup.add_argument("address", help="IPv4 or IPv6")
     lookup.add_argument("--database", metavar="FILE", default="", help="another .mmdb than the data directory's")
-    for parser in (update, lookup):
+    asked = geo.add(
+        "ask",
+        "what the running daemon says of an address, and how old its database is",
+        _geo_ask,
+        "trackflow geo ask 81.2.69.142\ntrackflow geo ask 2a02:8010::1 --json",
+    )
+    asked.add_argument("address", help="IPv4 or IPv6")
+    for parser in (update, lookup, asked):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -176,10 +185,30 @@ def _geo_lookup(args: argparse.Namespace) -> int:
         say(to_json({"address": args.address, **place._asdict(), "databases": [info.path for info in databases]}))
         return 0
     style = Style.of(sys.stdout)
-    rows = [("country", place.country), ("region", place.region), ("city", place.city), ("network", f"AS{place.asn}")]
+    _say_place(place._asdict(), style)
+    for info in databases:
+        say(f"{style.dim(pad('database', 10))}{clean(info.path)}: {clean(geoupdate.describe(info))}")
+    return 0
+
+
+def _say_place(place: Mapping[str, Any], style: Style) -> None:
+    rows = [(name, str(place[name])) for name in ("country", "region", "city")] + [("network", f"AS{place['asn']}")]
     known = [(name, text) for name, text in rows if text and text != "AS0"]
     for name, text in known or [("place", "unknown (private, reserved, or not in the database)")]:
         say(f"{style.dim(pad(name, 10))}{clean(text)}")
-    for info in databases:
-        say(f"{style.dim(pad('database', 10))}{clean(info.path)}: {clean(geoupdate.describe(info))}")
+
+
+def _geo_ask(args: argparse.Namespace) -> int:
+    with connect(args) as client:
+        value = client.call("geo", ip=args.address)
+    if args.json:
+        say(to_json(value))
+        return 0
+    style = Style.of(sys.stdout)
+    if not value["database"]:
+        say(f"{style.dim(pad('database', 10))}none (`trackflow geo update` fetches a free one)")
+        return 0
+    _say_place(value, style)
+    age = f", {count(value['age_days'])} days old" if value["age_days"] is not None else ""
+    say(f"{style.dim(pad('database', 10))}{clean(value['database'])}{age}")
     return 0

@@ -145,8 +145,8 @@ class Client:
     def stream(self, command: str, /, **args: Any) -> Iterator[dict[str, Any]]:
         """Events of a command that streams, for as long as they are asked for.
 
-        Leaving the loop ends the stream. An event ``{"dropped": n}`` says that n others were left
-        out because this side reads too slowly.
+        Leaving the loop ends the stream; it may also end by itself (``log`` without ``follow``). An event
+        ``{"dropped": n}`` says that n others were left out because this side reads too slowly.
 
         Raises:
             ControlError: the command was refused, or the daemon went away.
@@ -163,7 +163,11 @@ class Client:
         try:
             while True:
                 message = self._next()
-                if message.get("id") == number and "event" in message:
+                if message.get("id") != number:
+                    continue
+                if message.get("end") is True:
+                    return
+                if "event" in message:
                     yield message["event"]
         finally:
             try:
@@ -181,9 +185,12 @@ class Client:
 
     def _next(self) -> dict[str, Any]:
         try:
-            return _receive(self._sock, self._decoder)
+            message = _receive(self._sock, self._decoder)
         except OSError as error:
             raise _gone(error) from error
+        if message.get("id") == 0 and message.get("ok") is False:
+            raise _error(message.get("error") or {})  # said before the daemon closes the connection
+        return message
 
     def close(self) -> None:
         """Close the connection."""

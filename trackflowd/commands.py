@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import __version__, quarantine, ringview, stats, statusview
-from trackflowd import config as configuration
 from trackflowd.commands_events import EventCommands
+from trackflowd.commands_operate import OperateCommands
+from trackflowd.config import OPTIONS
 from trackflowd.errors import ControlError, QueryError, TrackflowError
+from trackflowd.machine import Machine, Shares
 from trackflowd.migration import check_urls
-from trackflowd.proto.control import COMMANDS, MAX_RESULT, PROTOCOL, BadRequest
+from trackflowd.outlet import Opener
+from trackflowd.proto.command_table import COMMANDS
+from trackflowd.proto.control import MAX_RESULT, PROTOCOL, BadRequest
+from trackflowd.reload import shown, value_of
 from trackflowd.segment import SUFFIX
-from trackflowd.sink.base import masked
+from trackflowd.watch import Watch
 
 if TYPE_CHECKING:
     from trackflowd.supervisor import Supervisor
@@ -42,12 +47,18 @@ class Commands:
 
     def __init__(self, daemon: Supervisor) -> None:
         self._daemon = daemon
-        self._events = EventCommands(daemon)
+        self._offices = (self, EventCommands(daemon), OperateCommands(daemon))
+        self._watch = Watch(self.status)
+        self._machine, self._shares = Machine(), Shares()
 
     def handlers(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """A handler for every command that does not stream, by name."""
         plain = [name for name, command in COMMANDS.items() if not command.streams]
-        return {name: getattr(self if hasattr(self, name) else self._events, name) for name in plain}
+        return {name: next(getattr(one, name) for one in self._offices if hasattr(one, name)) for name in plain}
+
+    def openers(self) -> Mapping[str, Opener]:
+        """What begins each command that streams, by name."""
+        return {"tail": self._daemon.tail.watch, "log": self._daemon.logbook.watch, "watch": self._watch.watch}
 
     async def version(self) -> dict[str, Any]:
         """Versions."""
@@ -71,6 +82,8 @@ class Commands:
             "control": daemon.cfg.control.socket,
         }
         value["geo"] = geo
+        value["machine"] = self._machine.look(time.monotonic())
+        self._shares.add(value["processes"])
         return value
 
     async def _geo(self) -> Any:
@@ -84,7 +97,9 @@ class Commands:
 
     async def processes(self) -> list[dict[str, Any]]:
         """The processes."""
-        return statusview.processes(self._daemon.crew, self._daemon.started)
+        rows = statusview.processes(self._daemon.crew, self._daemon.started)
+        self._shares.add(rows)
+        return rows
 
     async def rings(self) -> list[dict[str, Any]]:
         """The ring files."""
@@ -92,10 +107,7 @@ class Commands:
 
     async def config(self) -> dict[str, Any]:
         """Options in effect by key; passwords masked."""
-        cfg = self._daemon.cfg
-        values = {row.key: getattr(getattr(cfg, row.section), row.name) for row in configuration.options()}
-        secret = {row.key for row in configuration.options() if row.kind.secret}
-        return {key: masked(str(value)) if key in secret else value for key, value in values.items()}
+        return {key: shown(key, value_of(self._daemon.cfg, key)) for key in OPTIONS}
 
     async def query(self, sql: str, format: str, params: Mapping[str, Any] | None) -> bytes:
         """Answer of one statement, as the flusher gives it."""
@@ -112,8 +124,7 @@ class Commands:
         """A named statistic, as the flusher gives it; what was refused is known here."""
         if name == "refused":
             crew = self._daemon.crew
-            left_out = sum(crew.slot(seat).get("events_policy") for seat in crew.workers)
-            return stats.refused(statusview.refusals(crew), left_out)
+            return stats.refused(statusview.refusals(crew), statusview.totals(crew)["events_policy"])
         if not period["to"]:
             period["to"] = time.time_ns() // 1_000_000
         timeout = self._daemon.cfg.query.max_seconds + GRACE
@@ -126,6 +137,8 @@ class Commands:
             ControlError: it is not, after so many seconds.
         """
         rings, spool = self._daemon.data_dir.path / "rings", self._daemon.data_dir.path / "spool"
+        if self._daemon.crew.page.paused:
+            raise BadRequest("paused", "nothing is sent to the store: it is paused", "trackflow resume")
         behind: list[Path] | None = None  # segments, the oldest last: what was in the rings and is not stored
         due = {ring.file: ring.head for ring in ringview.look(rings) if not ring.damage}
         began = time.monotonic()

@@ -26,7 +26,7 @@ from trackflowd.errors import ConfigError
 from trackflowd.option import Kind, Spec, Value, check
 from trackflowd.sections import KIB, MAX_WORKERS, MIB, Config, Store
 
-__all__ = ["Config", "Option", "dump", "load", "load_dump", "options"]
+__all__ = ["Config", "Option", "Source", "dump", "load", "load_dump", "options"]
 
 ENV_PREFIX = "TRACKFLOW_"
 PAGE = 4096  # a ring's size is a multiple of it
@@ -108,13 +108,27 @@ class _Reading:
         self.wrong.append(f"{' and '.join(dict.fromkeys(places))}: {text}")
 
 
-def load(path: str | None, sets: Sequence[str], env: Mapping[str, str]) -> Config:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a daemon's options come from, to be read again: arguments of ``load``."""
+
+    path: str | None
+    sets: Sequence[str]
+    env: Mapping[str, str]
+
+    def load(self, running: Config | None = None) -> Config:
+        """See ``load``."""
+        return load(self.path, self.sets, self.env, running)
+
+
+def load(path: str | None, sets: Sequence[str], env: Mapping[str, str], running: Config | None = None) -> Config:
     """The configuration from file, environment and flags, with every "automatic" value worked out.
 
     Args:
         path: TOML file, or None for none.
         sets: "section.name=value" each, as given to ``--set``.
         env: the environment.
+        running: what a daemon runs with that reads its options again: an automatic size of its rings stays.
 
     Returns:
         A Config in which ``daemon.data_dir`` and ``control.socket`` are absolute paths, and
@@ -138,7 +152,7 @@ def load(path: str | None, sets: Sequence[str], env: Mapping[str, str]) -> Confi
         _check_together(reading)
     if reading.wrong:
         raise ConfigError("\n".join(reading.wrong))
-    return _resolve(_build(reading.values), env)
+    return _resolve(_build(reading.values), env, running)
 
 
 def dump(cfg: Config) -> str:
@@ -260,12 +274,12 @@ def _get(cfg: Config, key: str) -> Any:
     return getattr(getattr(cfg, section), name)
 
 
-def _resolve(cfg: Config, env: Mapping[str, str]) -> Config:
+def _resolve(cfg: Config, env: Mapping[str, str], running: Config | None) -> Config:
     """Cfg with every value that means "automatic" replaced by the one in effect."""
     data_dir = Path(cfg.daemon.data_dir or _default_data_dir(env)).expanduser().absolute()
     workers = cfg.daemon.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    size = cfg.ring.size or ring_size(memory, workers)
+    size = cfg.ring.size or (running.ring.size if running else ring_size(memory, workers))
     return dataclasses.replace(
         cfg,
         daemon=dataclasses.replace(cfg.daemon, data_dir=str(data_dir), workers=workers),

@@ -39,8 +39,15 @@ TrackFlow runs without a configuration file. What is set later in this list wins
 `--set`, lists are separated by commas. Durations are `500ms`, `30s`, `5m`, `1h`, `1d` or a number of
 seconds; sizes are `64KiB`, `16MiB`, `2GiB` (also `KB`, `MB`, `GB` by thousands) or a number of bytes.
 
-A change takes a restart (there is no reload yet): `SIGTERM` answers what is in flight, flushes and ends.
+`trackflow reload`, or SIGHUP to the daemon, has a running daemon read file, environment and flags again. If anything is
+wrong with them, nothing changes. Else it takes on at once, in every process, what the column *reload* says **yes** to,
+without dropping a connection or an event; `trackflow reload --dry-run` only says what that would be. What says *no*
+is named by the answer and stays as it is until a restart: `SIGTERM` answers what is in flight, flushes and ends.
+`daemon.workers` can grow up to the number of listening sockets that were opened at the start (12, or more on a machine
+of more cores). Whose `X-Forwarded-For` is believed is settled when a connection begins.
 """
+
+_TABLE_HEAD = "| option | kind | default | reload | what it is |\n|---|---|---|---|---|\n"
 
 
 def example() -> str:
@@ -59,10 +66,11 @@ def docs() -> str:
     """The text of ``docs/configuration.md``."""
     parts = [_DOCS_HEAD]
     for section, about, rows in _sections():
-        parts.append(f"\n## {section}\n\n{about}\n\n| option | kind | default | what it is |\n|---|---|---|---|\n")
+        parts.append(f"\n## {section}\n\n{about}\n\n{_TABLE_HEAD}")
         for row in rows:
             text = " ".join(part for part in (row.spec.help, _bounds(row)) if part)
-            parts.append(f"| `{row.name}` | {row.kind.name} | `{row.kind.write(row.default)}` | {text} |\n")
+            live = "yes" if row.spec.reload else "no"
+            parts.append(f"| `{row.name}` | {row.kind.name} | `{row.kind.write(row.default)}` | {live} | {text} |\n")
     return "".join(parts)
 
 

@@ -6,10 +6,11 @@ loop and nowhere else, so nothing here runs twice at a time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trackflowd import config as configuration
@@ -22,6 +23,8 @@ from trackflowd.shared import Page, Slot, State
 
 log = logging.getLogger(__name__)
 
+#: Seconds children have to take on new options before it is said that one has not.
+TAKEN_IN = 5.0
 #: Tries of every worker after which a start has failed: with their waits, some seconds.
 START_TRIES = 5
 
@@ -33,19 +36,26 @@ class Crew:
         cfg: handed to each.
         listeners: inherited by workers.
         receive: called with a child and each of its messages that is not a reply.
+        log_fd: socket children hand their log lines on to.
     """
 
-    def __init__(self, cfg: configuration.Config, listeners: Listeners, receive: Receive) -> None:
+    def __init__(self, cfg: configuration.Config, listeners: Listeners, receive: Receive, log_fd: int) -> None:
         self._config = configuration.dump(cfg)
         self._listeners = listeners
         self._receive = receive
-        workers = cfg.daemon.workers
+        self._log_fd = log_fd
+        self._patience = cfg.daemon.stall_after
+        workers = self._most = cfg.daemon.workers
         self.page, self._page_fd = Page.create(workers, max(len(listeners.sockets), 1))
-        self.workers = [Seat("worker", index, cfg.daemon.stall_after) for index in range(workers)]
-        self.flusher = Seat("flusher", 0, cfg.daemon.stall_after)
-        self.seats = [self.flusher, *self.workers]
+        self.workers = [Seat("worker", index, self._patience) for index in range(workers)]
+        self.flusher = Seat("flusher", 0, self._patience)
         self._children: dict[str, Child] = {}
-        self._closed = False
+        self._ending = self._closed = False
+
+    @property
+    def seats(self) -> list[Seat]:
+        """Every seat."""
+        return [self.flusher, *self.workers]
 
     def child(self, seat: Seat) -> Child | None:
         """Who sits there."""
@@ -62,6 +72,10 @@ class Crew:
         """A seat's part of the shared page."""
         return self.page.slot(seat.role, seat.index)
 
+    def slots(self) -> list[Slot]:
+        """Every part of the shared page that was ever somebody's: what a worker that is no more has counted stays."""
+        return [self.page.slot("flusher"), *(self.page.slot("worker", index) for index in range(self._most))]
+
     async def tick(self) -> None:
         """Look at every child and do what is due."""
         for seat in self.seats:
@@ -72,7 +86,12 @@ class Crew:
                 now = time.monotonic()
                 if seat.look(now, None) is Action.START:
                     await self._start(seat, now)
+        self.workers = [seat for seat in self.workers if seat.index < self.page.workers or self._fills(seat)]
         self._deal()
+
+    def _fills(self, seat: Seat) -> bool:
+        """Whether a seat that is not wanted any more still has a process."""
+        return seat.phase is not Phase.ENDED
 
     def _see(self, seat: Seat, child: Child) -> None:
         before = seat.phase
@@ -108,23 +127,74 @@ class Crew:
             log.info("%s %s", seat.name, heard)
 
     async def _start(self, seat: Seat, now: float) -> None:
+        seat.spawned(now)
+        config, fds = self._config, self._listeners.fds
         try:
-            child = await spawn(seat, self.slot(seat), self._config, self._page_fd, self._listeners.fds, self._receive)
+            child = await spawn(seat, self.slot(seat), config, self._page_fd, self._log_fd, fds, self._receive)
         except OSError as error:
             log.error("%s cannot be started: %s", seat.name, error)
-            seat.spawned(now)
             seat.look(now, Sight(0.0, False, 1))
             return
         self._children[seat.name] = child
-        seat.spawned(now)
+        # What was told to everybody while it was started has not reached it.
+        if config is not self._config:
+            child.channel.tell("reload", config=self._config)
+        if seat.retired and not self._ending:
+            child.channel.tell("retire", on=True)
+
+    async def take(self, cfg: configuration.Config) -> Sequence[str]:
+        """Have as many workers as the options say, and tell every child, also those to come, what has changed.
+
+        Returns:
+            Names of children that have not said in time that they took it on; they have the message.
+        """
+        self._config = configuration.dump(cfg)
+        self._resize(cfg.daemon.workers)
+        told = list(self._children.values())
+        taken = await asyncio.gather(*(self._tell(child) for child in told))
+        return [child.name for child, done in zip(told, taken, strict=True) if not done]
+
+    async def _tell(self, child: Child) -> bool:
+        try:
+            await child.channel.call("reload", TAKEN_IN, config=self._config)
+        except TrackflowError as error:
+            log.debug("%s: %s", child.name, error)
+            return False
+        return True
+
+    def _resize(self, count: int) -> None:
+        """Want so many workers. A surplus one answers what it is asked, takes no new connections, and ends."""
+        if self._ending:
+            return
+        self.page.workers = count
+        self._most = max(self._most, count)
+        for seat in self.workers:
+            surplus = seat.index >= count
+            if surplus == seat.retired:
+                continue
+            if surplus:
+                seat.retire()
+            else:
+                seat.take_back()
+            if (child := self.child(seat)) is not None:
+                child.channel.tell("retire", on=surplus)
+        there = {seat.index for seat in self.workers if self._fills(seat)}
+        fresh = [Seat("worker", index, self._patience) for index in range(count) if index not in there]
+        self.workers = sorted([seat for seat in self.workers if self._fills(seat)] + fresh, key=lambda seat: seat.index)
 
     def _deal(self) -> None:
         owners = self.page.owners
         current = [owners[i] for i in range(len(owners))]
-        serving = [seat.index for seat in self.workers if seat.phase is Phase.READY and not seat.retired]
-        for i, slot in enumerate(deal(current, len(self.workers), serving)):
+        serving = [seat.index for seat in self.workers if self._serves(seat)]
+        for i, slot in enumerate(deal(current, self.page.workers, serving)):
             if current[i] != slot:
                 owners[i] = slot
+
+    def _serves(self, seat: Seat) -> bool:
+        """Whether it takes connections: one that was surplus and is wanted again does once it says so."""
+        child = self.child(seat)
+        ready = seat.phase is Phase.READY and not seat.retired
+        return ready and child is not None and child.state is State.READY
 
     def check_start(self) -> None:
         """Give up on a start in which no worker comes up (a full disk, say); once one was ready, never.
@@ -151,6 +221,7 @@ class Crew:
 
     def retire(self, role: Role) -> None:
         """Begin to end the children of a role: tell each once to drain, and replace none that has."""
+        self._ending = True
         for seat in self.seats:
             if seat.role == role and not seat.retired:
                 seat.retire()

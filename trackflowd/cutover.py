@@ -21,6 +21,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,15 @@ class Cutover:
             log.warning("store: batches are cut again before the stores were switched: %s",
                         "the rings fill up" if needed else "the hold was not renewed")  # fmt: skip
         return bool(self._until)
+
+    def calls(self, in_loop: Callable[[Callable[[Future[Any]], object]], Any]) -> dict[str, Callable[..., Any]]:
+        """Handlers by the name of their call, for threads other than the loop's."""
+        return {
+            "store_hold": lambda seconds, renew: in_loop(lambda to: to.set_result(self.hold(seconds, renew))),
+            "store_switch": lambda url: in_loop(
+                lambda to: to.set_result(self.switch(url, self._make(self.url).identity))
+            ),
+        }
 
     def hold(self, seconds: float, renew: bool) -> dict[str, Any]:
         """Hold batches back, or no more.

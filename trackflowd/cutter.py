@@ -71,18 +71,22 @@ class Cutter:
         slot: Slot,
         ensure: Ensure,
     ) -> None:
-        self._limits = limits
-        # An id has to be remembered to the end of its own batch.
-        self._max_rows = min(limits.max_rows, window.capacity)
         self._feeds = feeds
         self._journal = journal
         self._window = window
+        self.take(limits)
         self._columns = columns
         self._quarantine = quarantine
         self._slot = slot
         self._ensure = ensure
         self._pending = Pending()
         self._since = 0.0
+
+    def take(self, limits: Limits) -> None:
+        """Keep to these limits from now on."""
+        self._limits = limits
+        # An id has to be remembered to the end of its own batch.
+        self._max_rows = min(limits.max_rows, self._window.capacity)
 
     @property
     def idle(self) -> bool:

@@ -69,6 +69,15 @@ class Hall:
         self._error_logged = -60.0
         self.tick(now)
 
+    def take(self, http: Http) -> None:
+        """Take on the options, also for connections that are there (but whose word is trusted is settled for these)."""
+        self.http = http
+        self.limits = Limits(http.max_head, http.max_url, http.max_body)
+        self.heads.forget()
+        self.proxied_heads.forget()
+        for door in self.doors:
+            door._conn.use(self.limits)
+
     def tick(self, now: float) -> None:
         """Take the time (monotonic seconds), and end what is past its deadline."""
         self._now = now

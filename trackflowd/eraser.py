@@ -74,9 +74,9 @@ class Eraser:
     ) -> None:
         self._sink = sink
         self._store = sql_of(url)
-        patient = replace(limits, max_seconds=max(limits.max_seconds, COUNTING))
-        self._run: events.Run = lambda sql, params: stats.rows(sink.query(sql, "json", limits, params))
-        self._count: events.Run = lambda sql, params: stats.rows(sink.query(sql, "json", patient, params))
+        self.limits = limits
+        self._run: events.Run = lambda sql, params: stats.rows(sink.query(sql, "json", self.limits, params))
+        self._count: events.Run = lambda sql, params: stats.rows(sink.query(sql, "json", _patient(self.limits), params))
         self._journal = journal
         self._sources = sources
         self._sender = sender
@@ -266,3 +266,7 @@ def check_props(props: Mapping[str, Any]) -> None:
             raise QueryError(f"property {name!r}: a text without NUL was expected")
         if not 0 < len(name.encode()) <= MAX_PROP_NAME or len(value.encode()) > most:
             raise QueryError(f"property {name!r}: a name of 1 to {MAX_PROP_NAME} bytes, a value of at most {most}")
+
+
+def _patient(limits: QueryLimits) -> QueryLimits:
+    return replace(limits, max_seconds=max(limits.max_seconds, COUNTING))

@@ -151,6 +151,10 @@ class Seat:
         if self.phase is Phase.WAITING and self.role == "worker":
             self._move(Event.RETIRED)
 
+    def take_back(self) -> None:
+        """Undo ``retire`` of a worker whose process has not ended: it is to be replaced again once it has."""
+        self.retired = False
+
     def look(self, now: float, sight: Sight | None) -> Action | None:
         """Take in what is seen now and say what is to be done.
 

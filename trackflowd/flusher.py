@@ -20,14 +20,12 @@ import argparse
 import gc
 import logging
 import os
-import queue
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +33,7 @@ from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd import proc, stats
 from trackflowd.batch import Columns
-from trackflowd.calls import Calls, reply_to
+from trackflowd.calls import Calls, Errands, Stopped, reply_to
 from trackflowd.cutover import Cutover
 from trackflowd.cuts import Range
 from trackflowd.cutter import Cutter
@@ -55,6 +53,7 @@ from trackflowd.shelf import Shelf
 from trackflowd.sink.base import Format, QueryLimits, Sink, SinkOptions, masked, open_sink, sql_of
 from trackflowd.sources import Sources
 from trackflowd.spool import Spool
+from trackflowd.storestate import StoreState
 from trackflowd.window import Window
 
 log = logging.getLogger(__name__)
@@ -75,17 +74,6 @@ CLOSING = 5.0
 #: Part of ``daemon.stall_after`` one call to the store may take.
 STALL_SHARE = 2 / 3
 
-#: Something to be done in the loop, given where its answer goes.
-Action = Callable[[Future[Any]], object]
-
-SINK_STATES = {"starting": 0, "ok": 1, "away": 2, "doubt": 3, "rejects": 4}
-
-
-class Stopped(TrackflowError):
-    """The process is to end now; open batches stay in the journal."""
-
-    code = "stopped"
-
 
 class Flusher:
     """Owns the store, the journal, the id window and the spool of a data directory.
@@ -105,23 +93,24 @@ class Flusher:
         self._cfg = cfg
         self._limits = QueryLimits(cfg.query.max_seconds, cfg.query.max_rows, cfg.query.max_memory)
         self._slot = slot
-        self._wake, self._over = threading.Event(), threading.Event()
+        self._page = page
+        self._wake = threading.Event()
+        self.errands = Errands(self._wake.set)
         self._draining = self._flush_asked = self._stopping = False
-        self._asked: queue.SimpleQueue[tuple[Action, Future[Any]]] = queue.SimpleQueue()
         self._sender = Sender(self._wake.set)
         # No call to the store may outlast what the supervisor takes for a sign of life.
         self._timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
         first = (data_dir, self._timeout, cfg.store.memory, cfg.store.retention_days, durable, self._sender.breathe)
         options = SinkOptions(*first, cfg.store.cluster, cfg.store.replicas)
-        self._sink_state, self._sink_text, self._sink_since = "starting", "", time.time()
         self._gauges_at, self._collected, self._calm = 0.0, 0.0, 0
         self._lock = own(data_dir / "flusher.lock")
         # Opening one of format 1 begins a new file, before the rings are known: it takes all along.
         self._journal = Journal(data_dir / "journal", keep=lambda span: True, durable=durable)
-        self._cutover = Cutover(cfg.store.url, data_dir, self._journal, lambda url: open_sink(url, options), self.stop)
-        self._sink: Sink = open_sink(self._cutover.url, options)
+        self.cutover = Cutover(cfg.store.url, data_dir, self._journal, lambda url: open_sink(url, options), self.stop)
+        self._sink: Sink = open_sink(self.cutover.url, options)
+        self._state = StoreState(slot, lambda: masked(self.cutover.url))
         self._window = Window(data_dir / "window", cfg.dedup.max_ids, self._journal.state.window, _now_ms())
-        spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
+        self._spool = Spool(data_dir / "spool", cfg.spool.max_bytes, cfg.spool.keep_free)
         quarantine = Quarantine(data_dir / "quarantine")
         self._feeds = Feeds(data_dir / "rings", quarantine, self._journal, slot, page, durable)
         self._journal.keep = self._still_held
@@ -129,13 +118,13 @@ class Flusher:
         self._cutter = Cutter(
             cfg.batch, self._feeds, self._journal, self._window, columns, quarantine, slot, self._ensure
         )
-        sources = Sources(self._feeds, spool, quarantine, Erasures(data_dir))
+        sources = Sources(self._feeds, self._spool, quarantine, Erasures(data_dir))
         self._lander = lander_for(
-            self._sink, self._journal, sources, columns, self._sender, slot, self._report, self._ensure
+            self._sink, self._journal, sources, columns, self._sender, slot, self._state.report, self._ensure
         )
         self._replayer = Replayer(self._journal, sources, self._lander, self._sender, slot)
-        url, limits = self._cutover.url, self._limits
-        self.eraser = Eraser(self._sink, url, limits, self._journal, sources, self._sender, self._in_loop)
+        url, limits = self.cutover.url, self._limits
+        self.eraser = Eraser(self._sink, url, limits, self._journal, sources, self._sender, self.errands.do)
         self.shelf = Shelf(self._journal, sources, self._lander, slot)
 
     def run(self) -> None:
@@ -146,7 +135,7 @@ class Flusher:
         """
         self._slot.add("journal_damaged", self._journal.damaged)
         self._feeds.scan()
-        self._ensure(self._cutover.settle)
+        self._ensure(self.cutover.settle)
         self._lander.recover()
         self._sender.start()
         gc.collect()
@@ -156,7 +145,7 @@ class Flusher:
             while not self._step():
                 pass
         finally:
-            self._over.set()
+            self.errands.over.set()
         self._feeds.remove_drained()
 
     def _step(self) -> bool:
@@ -164,8 +153,12 @@ class Flusher:
         self._beat()
         self._feeds.scan_when_due()
         answered = self._sender.deliver()
-        self._serve_asked()
-        self._lander.step()
+        self.errands.serve()
+        paused = self._page.paused
+        if paused and self._draining:
+            raise Stopped("it is paused")
+        if not (paused and self._lander.opened):
+            self._lander.step()
         if self._lander.opened and self._slot.state is State.STARTING:
             self._slot.state = State.READY
         took = self._cutter.read()
@@ -173,8 +166,9 @@ class Flusher:
         due = self._cutter.due(took > 0, self._draining or self._flush_asked or pressed)
         clear = pressed and self._cfg.spool.max_bytes > 0 and self._lander.crowded and self._lander.relieve()
         # A batch is bound to its store: while that was never reached, its url may yet be put right.
-        held = self._cutover.holds(pressed or self._draining)
-        if due and not held and (clear or not self._lander.crowded) and (pressed or self._lander.opened):
+        held = self.cutover.holds(pressed or self._draining)
+        wanted = pressed or (self._lander.opened and not paused)
+        if due and not held and (clear or not self._lander.crowded) and wanted:
             self._cut()
             self._flush_asked = self._flush_asked and took > 0  # a flush lasts until all that was there is cut
         elif not took and not answered:
@@ -218,15 +212,6 @@ class Flusher:
             self._beat()
             time.sleep(min(left, POLL))
 
-    def _report(self, state: str, text: str) -> None:
-        """Note the store's state; a change is logged once."""
-        if state != self._sink_state:
-            level = {"ok": logging.INFO, "rejects": logging.ERROR}.get(state, logging.WARNING)
-            log.log(level, "store %s: %s%s", masked(self._cutover.url), state, f": {text}" if text else "")
-            self._sink_since = time.time()
-        self._sink_state, self._sink_text = state, text
-        self._slot.set("sink_state", SINK_STATES[state])
-
     def _beat(self) -> None:
         """Show that this process lives, which it does while its sender does."""
         if self._stopping:
@@ -244,25 +229,6 @@ class Flusher:
             self._slot.set("window_ids", self._window.ids)
             self._slot.set("window_span_ms", max(_now_ms() - self._window.since_ms, 0))
 
-    def _serve_asked(self) -> None:
-        """Do what other threads have asked for."""
-        while not self._asked.empty():
-            action, answer = self._asked.get()
-            try:
-                action(answer)
-            except TrackflowError as error:
-                answer.set_exception(error)
-
-    def _in_loop(self, action: Action) -> Any:
-        """Have something done in the loop and wait for its answer (called in other threads). Raises Stopped."""
-        answer: Future[Any] = Future()
-        self._asked.put((action, answer))
-        self._wake.set()
-        while not wait([answer], GAUGES).done:
-            if self._over.is_set():  # a thread that waited for ever would keep the process from ending
-                raise Stopped("the flusher has ended", "ask again once the daemon runs")
-        return answer.result()
-
     def _still_held(self, span: Range) -> bool:
         feed = self._feeds.get(span.ring)
         return feed is not None and feed.still_held(span.start)
@@ -273,8 +239,7 @@ class Flusher:
         """What ``trackflow status`` shows of store and batches."""
         return {
             "sink": {
-                "url": masked(self._cutover.url), "identity": self._sink.identity, "state": self._sink_state,
-                "warning": self._cutover.warning, "text": self._sink_text, "since_ms": int(self._sink_since * 1000),
+                **self._state.as_dict(), "identity": self._sink.identity, "warning": self.cutover.warning,
             },
             "journal": {"open": len(self._journal.state.open), "bytes": self._journal.used},
             "window": {"ids": self._window.ids, "since_ms": self._window.since_ms},
@@ -284,31 +249,23 @@ class Flusher:
 
     def replay_plan(self, since_ms: int) -> Any:
         """See ``Replayer.plan``."""
-        return self._in_loop(lambda answer: answer.set_result(self._replayer.plan(since_ms)))
+        return self.errands.do(lambda answer: answer.set_result(self._replayer.plan(since_ms)))
 
     def replay_batch(self, batch: str, dry_run: bool) -> Any:
         """See ``Replayer.batch``."""
-        return self._in_loop(lambda answer: self._replayer.batch(batch, dry_run, reply_to(answer)))
+        return self.errands.do(lambda answer: self._replayer.batch(batch, dry_run, reply_to(answer)))
 
     def quarantine_retry(self, names: Sequence[str]) -> Any:
         """See ``Shelf.retry``."""
-        return self._in_loop(lambda answer: answer.set_result(self.shelf.retry(names)))
+        return self.errands.do(lambda answer: answer.set_result(self.shelf.retry(names)))
 
     def quarantine_drop(self, names: Sequence[str]) -> Any:
         """See ``Shelf.drop``."""
-        return self._in_loop(lambda answer: answer.set_result(self.shelf.drop(names)))
+        return self.errands.do(lambda answer: answer.set_result(self.shelf.drop(names)))
 
     def spool_drop(self, names: Sequence[str]) -> Any:
         """See ``Shelf.drop_spooled``."""
-        return self._in_loop(lambda answer: answer.set_result(self.shelf.drop_spooled(names)))
-
-    def store_hold(self, seconds: float, renew: bool) -> Any:
-        """See ``Cutover.hold``."""
-        return self._in_loop(lambda answer: answer.set_result(self._cutover.hold(seconds, renew)))
-
-    def store_switch(self, url: str) -> Any:
-        """See ``Cutover.switch``. This process ends right after it."""
-        return self._in_loop(lambda answer: answer.set_result(self._cutover.switch(url, self._sink.identity)))
+        return self.errands.do(lambda answer: answer.set_result(self.shelf.drop_spooled(names)))
 
     def query(self, sql: str, format: str = "json", params: dict[str, Any] | None = None) -> bytes:
         """Answer of a read-only query, in format "table", "json" (a row a line) or "csv"."""
@@ -316,14 +273,28 @@ class Flusher:
 
     def stats(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """A named statistic (see ``stats.answer``)."""
-        store = sql_of(self._cutover.url)
+        store = sql_of(self.cutover.url)
         return stats.answer(lambda sql, params: stats.rows(self.query(sql, "json", dict(params))), name, args, store)
+
+    def reload(self, config: str) -> bool:
+        """Take on options that have changed (``config.dump``), those that can be without a restart."""
+        cfg = configuration.load_dump(config)
+        self.errands.ask(lambda answer: self._take(cfg))
+        return True
+
+    def _take(self, cfg: configuration.Config) -> None:
+        self._cfg = cfg
+        self._limits = QueryLimits(cfg.query.max_seconds, cfg.query.max_rows, cfg.query.max_memory)
+        self.eraser.limits = self._limits
+        self._cutter.take(cfg.batch)
+        self._spool.take(cfg.spool)
+        logs.set_level(cfg.log.level)
+        logs.set_form(cfg.log.format)
 
     def flush(self) -> bool:
         """Cut and send what is there now, without waiting for ``batch.max_age`` or a store that was away."""
         self._flush_asked = True
-        self._asked.put((lambda answer: self._lander.hurry(), Future()))
-        self._wake.set()
+        self.errands.ask(lambda answer: self._lander.hurry())
         return True
 
     def drain(self) -> bool:
@@ -360,13 +331,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="trackflowd.flusher")
     for name in ("--config-json", "--page", "--channel"):
         parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--log", type=int, help="socket to hand log lines on to; none: standard error only")
     args = parser.parse_args(argv)
     try:
         proc.become("trackflowd: flusher", args.channel, proc.FLUSHER_NICE)
         proc.keep_freed_memory()
         with os.fdopen(args.config_json) as file:
             cfg = configuration.load_dump(file.read())
-        logs.setup(cfg.log.level, cfg.log.format, "flusher")
+        logs.setup(cfg.log.level, cfg.log.format, "flusher", args.log)
         page = Page.attach(args.page)
         slot = page.slot("flusher")
         slot.begin()
@@ -379,9 +351,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: flusher.drain_soon())
     names = ("query", "stats", "replay_plan", "replay_batch", "quarantine_retry", "quarantine_drop", "spool_drop")
-    slow = {name: getattr(flusher, name) for name in (*names, "store_hold", "store_switch")} | flusher.eraser.calls()
-    slow |= flusher.shelf.calls(flusher._in_loop)
-    quick = {"status": flusher.status, "flush": flusher.flush, "drain": flusher.drain}
+    slow = {name: getattr(flusher, name) for name in names} | flusher.eraser.calls()
+    slow |= flusher.shelf.calls(flusher.errands.do) | flusher.cutover.calls(flusher.errands.do)
+    quick = {name: getattr(flusher, name) for name in ("status", "flush", "drain", "reload")}
     calls = Calls(channel, quick, slow, flusher.stop)
     calls.start()
     calls.say({"type": "ready"})

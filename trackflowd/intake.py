@@ -74,13 +74,9 @@ class Intake:
     """
 
     def __init__(self, http: Http, dialects: Sequence[Dialect], finisher: Finisher, writer: Writer, now: float) -> None:
-        self._http = http
         self._dialects = dialects
         self._row = finisher.row
-        self._proxies = Proxies(http.trusted_proxies)
         self._next_forget = now + FORGET_EVERY
-        self._limits = Limits(http.max_events)
-        self._responses = Responses(now, http.retry_after)
         #: ms since 1970, given to rows as received.
         self.now_ms = int(now * 1000)
         #: Set when the ring cannot be trusted any more: nothing is accepted.
@@ -92,10 +88,22 @@ class Intake:
         self.answers = [0] * 6
         #: Refusals since they were last taken, by code.
         self.refusals: Counter[str] = Counter()
+        self.take(http, now)
+        self.use(writer)
+
+    def take(self, http: Http, now: float) -> None:
+        """Take on the options. Handlers made before keep those they were made with.
+
+        Args:
+            now: seconds since 1970.
+        """
+        self._http = http
+        self._proxies = Proxies(http.trusted_proxies)
+        self._limits = Limits(http.max_events)
+        self._responses = Responses(now, http.retry_after)
         self._kept: list[dict[bytes | None, bytes]] = []
         self._routes: dict[bytes, dict[bytes, Prepare]] = {}
         self._lay_routes()
-        self.use(writer)
 
     def use(self, writer: Writer) -> None:
         """Put rows into this ring from now on. What the one before has unpublished is forgotten."""

@@ -25,7 +25,7 @@ from typing import Any
 
 from trackflowd.config import Config
 from trackflowd.errors import TrackflowError
-from trackflowd.proto.control import Arg
+from trackflowd.proto.command_table import Arg
 from trackflowd.tasks import Progress, Task
 
 #: Codes of errors that pass by themselves: the flusher is being restarted, the store is away.

@@ -14,6 +14,14 @@ from collections.abc import Sequence
 from trackflowd.errors import ConfigError
 from trackflowd.shared import MAX_LISTENERS
 
+#: Sockets of each address at least: shares stay equal when 1, 2, 3, 4 or 6 workers become another of these numbers.
+EVEN = 12
+
+
+def shares(workers: int, cores: int) -> int:
+    """How many sockets each address gets: as many to each worker, and enough for one to each core later."""
+    return -(-max(EVEN, cores) // workers) * workers
+
 
 class Listeners:
     """K sockets for each address.
@@ -21,11 +29,13 @@ class Listeners:
     Attributes:
         sockets: all, in the order of their numbers in the shared page: worker 0's of each address…
         addresses: the addresses served, "host:port", with the real port.
+        each: K, sockets of an address.
     """
 
     def __init__(self, sockets: list[socket.socket], addresses: list[str]) -> None:
         self.sockets = sockets
         self.addresses = addresses
+        self.each = len(sockets) // max(len(addresses), 1)
 
     @classmethod
     def open(cls, addresses: Sequence[str], count: int, backlog: int) -> Listeners:

@@ -7,6 +7,8 @@ Under systemd (standard error is the journal, named by ``$JOURNAL_STREAM``) line
 journal's own level mark and no time, since the journal adds one. A line break inside a message
 would be a line of the journal without a level, so each line gets its mark.
 
+A line may also be handed on to the supervisor (``hand_on``), which keeps the last ones for ``trackflow log``.
+
 No client address is ever logged. The code never passes one; should a library do so (in the text of
 an exception, say), worker processes, the only ones that see clients, write ``[address]`` for
 anything that reads as an address outside of loopback.
@@ -19,6 +21,7 @@ import json
 import logging
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -32,6 +35,10 @@ _MARKS = {
     logging.ERROR: "<3>",
     logging.CRITICAL: "<2>",
 }
+
+#: Characters of a line that are handed on, and the most bytes they become with what is around them.
+MAX_TEXT = 4096
+MAX_DATAGRAM = 8 * MAX_TEXT
 
 #: Dotted quads, and runs of hex digits and colons with at least two colons; ``ipaddress`` decides.
 _MAYBE_ADDRESS = re.compile(
@@ -101,6 +108,42 @@ class _Json(_Formatter):
         return json.dumps(value, ensure_ascii=False)
 
 
+class _HandOn(logging.Handler):
+    """Sends each line as a datagram: ``[at_ms, level, process, text, lines left out before]``, as JSON."""
+
+    def __init__(self, fd: int, process: str) -> None:
+        super().__init__()
+        self.formatter: _Formatter = _Formatter(process, _hides(process))
+        self._socket = socket.socket(fileno=os.dup(fd))
+        self._left_out = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.formatter.text(record)
+        text = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+        line = [int(record.created * 1000), record.levelname.lower(), self.formatter.process, text, self._left_out]
+        # Names of files may hold bytes that are no UTF-8, which Python keeps as surrogates.
+        raw = json.dumps(line, ensure_ascii=False).encode("utf-8", "replace")
+        try:
+            self._socket.send(raw, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._left_out = 0
+        except OSError:  # it is full, or the supervisor is gone
+            self._left_out += 1
+
+    def close(self) -> None:
+        self._socket.close()
+        super().close()
+
+
+def _hides(process: str) -> bool:
+    return process.startswith("worker")
+
+
+def _formatter(form: str, process: str) -> _Formatter:
+    if form == "json":
+        return _Json(process, _hides(process))
+    return _Lines(process, _hides(process), to_journal(os.environ, 2))
+
+
 def _when(record: logging.LogRecord) -> str:
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
     return f"{whole}.{int(record.msecs):03d}Z"
@@ -115,7 +158,7 @@ def to_journal(env: Mapping[str, str], fd: int) -> bool:
     return env.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def setup(level: str, form: str, process: str) -> None:
+def setup(level: str, form: str, process: str, handed_on: int | None = None) -> None:
     """Send this process's logging to standard error; a second call replaces the first.
 
     Args:
@@ -124,19 +167,40 @@ def setup(level: str, form: str, process: str) -> None:
         form: "text" or "json" (``log.format``).
         process: opens each line: "supervisor", "flusher", "worker 0", … A process whose name begins
             with "worker" has addresses hidden, see above.
+        handed_on: a socket for ``hand_on``.
     """
-    hide = process.startswith("worker")
     handler = logging.StreamHandler(sys.stderr)
-    if form == "json":
-        handler.setFormatter(_Json(process, hide))
-    else:
-        handler.setFormatter(_Lines(process, hide, to_journal(os.environ, 2)))
+    handler.setFormatter(_formatter(form, process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    if handed_on is not None:
+        hand_on(handed_on, process)
     set_level(level)
     logging.raiseExceptions = False  # a closed standard error must not end a process that takes events
     logging.captureWarnings(True)
     sys.excepthook = _unhandled
+
+
+def hand_on(fd: int, process: str) -> logging.Handler:
+    """Hand what this process logs on to ``logbook`` as well, through a datagram socket.
+
+    Args:
+        fd: the socket; it is duplicated.
+        process: as ``setup``'s.
+
+    Returns:
+        The handler, in place; to be removed before the socket is closed.
+    """
+    handler = _HandOn(fd, process)
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+def set_form(form: str) -> None:
+    """Change the form lines are written in ("text" or "json")."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Formatter) and not isinstance(handler, _HandOn):
+            handler.setFormatter(_formatter(form, handler.formatter.process))
 
 
 def set_level(level: str) -> None:

@@ -89,7 +89,7 @@ def option(
         help: one or two sentences for the docs and the example file.
         low, high: inclusive bounds of a number, seconds or bytes.
         choices: the only texts allowed.
-        reload: True if running processes could take a new value without a restart.
+        reload: True if running processes take a new value without a restart (``reload``).
     """
     return dataclasses.field(default=default, metadata={"spec": Spec(kind, help, low, high, choices, reload)})
 

@@ -25,6 +25,7 @@ from trackflowd.option import (
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 MAX_WORKERS = 64  # slots of the shared page
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Daemon:
         "Data directory. Empty: $STATE_DIRECTORY (systemd sets it), else /var/lib/trackflow for root, else "
         "~/.local/share/trackflow.",
     )
-    workers: int = option(0, COUNT, "Worker processes. 0: one per core this process may use.", high=MAX_WORKERS)
+    workers: int = option(
+        0, COUNT, "Worker processes. 0: one per core this process may use.", high=MAX_WORKERS, reload=True
+    )
     stall_after: float = option(
         30.0,
         DURATION,
@@ -51,6 +54,7 @@ class Daemon:
         "Most time a stop may take to answer what is in flight and to flush.",
         low=1,
         high=3600,
+        reload=True,
     )
 
 
@@ -62,7 +66,7 @@ class Log:
         "info",
         TEXT,
         "Least level that is written. Nothing is written per event at any level.",
-        choices=("debug", "info", "warning", "error"),
+        choices=LOG_LEVELS,
         reload=True,
     )
     format: str = option(
@@ -88,25 +92,29 @@ class Http:
         NETWORKS,
         "Networks whose X-Forwarded-For and Forwarded headers are believed; the client is the right-most "
         "address outside of them.",
+        reload=True,
     )
-    demo: bool = option(False, FLAG, "Serve a demo page at /.")
+    demo: bool = option(False, FLAG, "Serve a demo page at /.", reload=True)
     event_path: tuple[str, ...] = option(
         ("/v1/events",),
         PATHS,
         "Routes of events. Names of your own keep blockers from knowing them; the script sends to the first.",
+        reload=True,
     )
     script_path: tuple[str, ...] = option(
         ("/t.js",),
         PATHS,
         "Routes of the tracker script. Its other files and versions lie beside each: /t.extras.js, /t.VERSION.js.",
+        reload=True,
     )
-    pixel_path: tuple[str, ...] = option(("/v1/pixel.gif",), PATHS, "Routes of the no-script pixel.")
+    pixel_path: tuple[str, ...] = option(("/v1/pixel.gif",), PATHS, "Routes of the no-script pixel.", reload=True)
     header_timeout: float = option(
         5.0,
         DURATION,
         "From the first byte of a request to the end of its headers.",
         low=0.1,
         high=3600,
+        reload=True,
     )
     body_timeout: float = option(
         10.0,
@@ -114,33 +122,43 @@ class Http:
         "From the end of the headers to the end of the body.",
         low=0.1,
         high=3600,
+        reload=True,
     )
-    idle_timeout: float = option(75.0, DURATION, "How long a connection without a request is kept.", low=0.1, high=3600)
-    max_head: int = option(32 * KIB, SIZE, "Most bytes of a request line and headers together.", low=KIB, high=MIB)
+    idle_timeout: float = option(
+        75.0, DURATION, "How long a connection without a request is kept.", low=0.1, high=3600, reload=True
+    )
+    max_head: int = option(
+        32 * KIB, SIZE, "Most bytes of a request line and headers together.", low=KIB, high=MIB, reload=True
+    )
     max_url: int = option(
         8 * KIB,
         SIZE,
         "Most bytes of a request's target; no longer than 65535, where the parser's own limit is.",
         low=256,
         high=65535,
+        reload=True,
     )
-    max_body: int = option(MIB, SIZE, "Most bytes of a request body as sent.", low=KIB, high=64 * MIB)
-    max_inflated: int = option(4 * MIB, SIZE, "Most bytes a compressed body may inflate to.", low=KIB, high=256 * MIB)
-    max_events: int = option(500, COUNT, "Most events in one request.", low=1, high=10_000)
+    max_body: int = option(MIB, SIZE, "Most bytes of a request body as sent.", low=KIB, high=64 * MIB, reload=True)
+    max_inflated: int = option(
+        4 * MIB, SIZE, "Most bytes a compressed body may inflate to.", low=KIB, high=256 * MIB, reload=True
+    )
+    max_events: int = option(500, COUNT, "Most events in one request.", low=1, high=10_000, reload=True)
     max_pipeline: int = option(
         128,
         COUNT,
         "Most requests of one connection waiting for their answer.",
         low=1,
         high=10_000,
+        reload=True,
     )
-    max_connections: int = option(10_000, COUNT, "Most connections of one worker.", low=1, high=1_000_000)
+    max_connections: int = option(10_000, COUNT, "Most connections of one worker.", low=1, high=1_000_000, reload=True)
     max_connections_per_address: int = option(
         1000,
         COUNT,
         "Most connections of one peer address to one worker. A trusted proxy is not limited.",
         low=1,
         high=1_000_000,
+        reload=True,
     )
     max_inflight: int = option(
         64 * MIB,
@@ -148,8 +166,11 @@ class Http:
         "Most bytes of unfinished bodies one worker holds; past it, 503.",
         low=MIB,
         high=16 * GIB,
+        reload=True,
     )
-    retry_after: int = option(5, COUNT, "Seconds named by Retry-After when an answer is 503.", low=1, high=3600)
+    retry_after: int = option(
+        5, COUNT, "Seconds named by Retry-After when an answer is 503.", low=1, high=3600, reload=True
+    )
     backlog: int = option(
         4096,
         COUNT,
@@ -207,18 +228,21 @@ class Spool:
         "Fill of a ring, in percent, from which batches go to the spool until the store has taken them.",
         low=1,
         high=90,
+        reload=True,
     )
     max_bytes: int = option(
         4 * GIB,
         SIZE,
         "Most bytes the spool takes. 0: none, events wait in the rings only.",
         high=64 * 1024 * GIB,
+        reload=True,
     )
     keep_free: int = option(
         512 * MIB,
         SIZE,
         "Bytes of the disk that stay free: with less, nothing goes to the spool.",
         high=64 * 1024 * GIB,
+        reload=True,
     )
 
 
@@ -226,14 +250,15 @@ class Spool:
 class Batch:
     """When a batch is cut: at whichever comes first."""
 
-    max_rows: int = option(50_000, COUNT, "Most rows of a batch.", low=1, high=1_000_000)
-    max_bytes: int = option(32 * MIB, SIZE, "Most bytes of records in a batch.", low=64 * KIB, high=GIB)
+    max_rows: int = option(50_000, COUNT, "Most rows of a batch.", low=1, high=1_000_000, reload=True)
+    max_bytes: int = option(32 * MIB, SIZE, "Most bytes of records in a batch.", low=64 * KIB, high=GIB, reload=True)
     max_age: float = option(
         1.0,
         DURATION,
         "Longest an event waits for others. An insert costs 13 to 20 ms whatever its size.",
         low=0.01,
         high=3600,
+        reload=True,
     )
 
 
@@ -293,9 +318,9 @@ class Store:
 class Query:
     """Limits of a query from the operator's tools."""
 
-    max_seconds: float = option(30.0, DURATION, "Longest it may run.", low=0.1, high=3600)
-    max_rows: int = option(100_000, COUNT, "Most rows it may return.", low=1, high=100_000_000)
-    max_memory: int = option(GIB, SIZE, "Most memory it may take.", low=64 * MIB, high=1024 * GIB)
+    max_seconds: float = option(30.0, DURATION, "Longest it may run.", low=0.1, high=3600, reload=True)
+    max_rows: int = option(100_000, COUNT, "Most rows it may return.", low=1, high=100_000_000, reload=True)
+    max_memory: int = option(GIB, SIZE, "Most memory it may take.", low=64 * MIB, high=1024 * GIB, reload=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +331,11 @@ class Geo:
         "",
         TEXT,
         "Path of an .mmdb file (MaxMind, DB-IP or IPinfo). Empty: the newest one in geo/ of the data directory.",
+        reload=True,
     )
-    check_every: float = option(10.0, DURATION, "How often workers look whether the file changed.", low=0.1, high=86400)
+    check_every: float = option(
+        10.0, DURATION, "How often workers look whether the file changed.", low=0.1, high=86400, reload=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

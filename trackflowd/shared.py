@@ -10,7 +10,7 @@ Layout, in words of 8 bytes; a *line* is 16 words (128 bytes: two cache lines, b
 neighbours in pairs), so that no two writers share one::
 
     line 0      magic | counters.SIGNATURE | workers | listeners                   supervisor
-    line 1      generation of the snapshot                                         supervisor
+    line 1      generation of the snapshot | 1: nothing is to be sent to the store   supervisor
     line 2-5    owner of listener 0 … 63: worker slot + 1, or 0 for nobody         supervisor
     then        64 worker slots, one flusher slot, each:
       line 0      heartbeat | pid | started | state                                the child
@@ -36,7 +36,7 @@ MAX_LISTENERS = 64
 _LINE = 16  # words
 _MAGIC = int.from_bytes(b"TFPAGE01", "little")
 _WORKERS, _LISTENERS = 2, 3
-_GENERATION = _LINE
+_GENERATION, _PAUSED = _LINE, _LINE + 1
 _OWNERS = 2 * _LINE
 _SLOTS = _OWNERS + MAX_LISTENERS
 _HEARTBEAT, _PID, _STARTED, _STATE = range(4)
@@ -258,6 +258,15 @@ class Page:
     @generation.setter
     def generation(self, generation: int) -> None:
         self._words[_GENERATION] = generation
+
+    @property
+    def paused(self) -> bool:
+        """Whether the flusher is to send nothing to the store. Here, so that it holds for the next flusher too."""
+        return bool(self._words[_PAUSED])
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._words[_PAUSED] = paused
 
     @property
     def owners(self) -> Owners:

@@ -21,6 +21,7 @@ from trackflowd.cuts import Cut
 from trackflowd.errors import SegmentDamaged, SpoolFull
 from trackflowd.proto import record
 from trackflowd.ring.layout import Record
+from trackflowd.sections import Spool as Limits
 from trackflowd.segment import SUFFIX, Head
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,11 @@ class Spool:
         self._sizes = {
             int(path.stem, 16): path.stat().st_size for path in directory.glob(f"*{SUFFIX}") if _is_id(path.stem)
         }
+
+    def take(self, limits: Limits) -> None:
+        """Keep to these limits from now on."""
+        self._max_bytes = limits.max_bytes
+        self._keep_free = limits.keep_free
 
     def sweep(self, named: Iterable[int]) -> None:
         """Remove what a kill left half done: temporary files, and segments that no open batch names."""

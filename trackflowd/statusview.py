@@ -94,8 +94,10 @@ def health(
         return _not("stopping")
     if not any(seat.phase is Phase.READY for seat in crew.workers):
         return _not("no worker is ready")
-    state = sink_state(crew)
     forecast = "" if full_in_s is None else f"; rings and spool full in {span(full_in_s)}"
+    if crew.page.paused:
+        return _not(f"paused: nothing is sent to the store until `trackflow resume`{forecast}", "paused")
+    state = sink_state(crew)
     if state in _SINK_TEXT:  # before the flusher's own state: one that finds the store away stays in its start
         lasts = f" for {span(max(time.time() - told.since_ms / 1000, 0.0))}" if told.since_ms else ""
         words = (_SINK_TEXT[state] + lasts).rstrip(",")
@@ -158,8 +160,8 @@ class Rates:
 def totals(crew: Crew) -> dict[str, int]:
     """Every counter by name, workers summed."""
     summed = {counter.name: 0 for table in TABLES.values() for counter in table}
-    for seat in crew.seats:
-        for name, value in crew.slot(seat).values().items():
+    for slot in crew.slots():
+        for name, value in slot.values().items():
             summed[name] += value
     return summed
 
@@ -167,8 +169,8 @@ def totals(crew: Crew) -> dict[str, int]:
 def refusals(crew: Crew) -> dict[str, int]:
     """Refusals by code, workers summed, most first."""
     summed: dict[str, int] = {}
-    for seat in crew.workers:
-        for code, number in crew.slot(seat).refusals().items():
+    for slot in crew.slots():
+        for code, number in slot.refusals().items():
             summed[code] = summed.get(code, 0) + number
     return dict(sorted(summed.items(), key=lambda item: -item[1]))
 
@@ -243,6 +245,7 @@ def status(
             "text": sink.get("text", ""),
             "last_error": sink.get("last_error", ""),
             "since_ms": sink.get("since_ms"),
+            "paused": crew.page.paused,
             "hosts": said.get("hosts") or [],
         },
         "oldest_pending_s": _age(everything["oldest_pending_ms"]),

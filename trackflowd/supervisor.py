@@ -7,15 +7,12 @@
     drain     readiness says "stopping", long jobs rest → workers answer what is in flight and end → nobody
               listens any more → the flusher stores what the rings hold and ends → exit
 
-A drain lasts at most ``daemon.drain_timeout``; a second signal gives it ``HURRY`` seconds more. What
-is still running then is killed, which loses nothing: every answered event is in a ring or the spool,
-and the next start stores it.
+How it ends is in ``drain``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import os
 import signal
@@ -29,6 +26,7 @@ from trackflowd import __version__, proc, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd.admin import Admin, Answer
+from trackflowd.audit import Audit
 from trackflowd.budget import Budget, full_in
 from trackflowd.children import Child
 from trackflowd.commands import SOON, Commands
@@ -36,8 +34,12 @@ from trackflowd.commands_events import take_up
 from trackflowd.control import Control
 from trackflowd.crew import Crew
 from trackflowd.datadir import DataDir
+from trackflowd.drain import Drain, Stage, verdict
 from trackflowd.errors import TrackflowError
-from trackflowd.listeners import Listeners, PortTaken
+from trackflowd.history import History
+from trackflowd.listeners import Listeners, PortTaken, shares
+from trackflowd.logbook import LogBook
+from trackflowd.reload import Reloader
 from trackflowd.ring.space import doubt_of_durability
 from trackflowd.ringview import RingFill
 from trackflowd.salts import Salts
@@ -51,18 +53,9 @@ from trackflowd.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
 
-#: Exit codes of a daemon that ran: everything that was answered 2xx is stored; some of it waits in
-#: rings or spool for the next start. What keeps it from starting is raised and gets the tool's code, 1.
-STORED = 0
-LEFT = 3
-
 #: Seconds between two looks when nothing happens: the longest a dead worker's share waits is this
 #: plus a worker's own tick (an ended child wakes us at once; this is for one that falls silent).
 TICK = 0.1
-#: Seconds a drain has left after the second signal.
-HURRY = 1.0
-#: Part of ``daemon.drain_timeout`` the workers may use; the flusher has the rest.
-WORKERS_SHARE = 0.5
 #: Seconds between two looks at totals and ring files.
 NOTE_EVERY = 1.0
 #: Seconds a port may stay taken by dying children of a killed supervisor.
@@ -72,16 +65,6 @@ OnReady = Callable[[Mapping[str, Any]], None]
 OnEvent = Callable[[Row], None]
 
 
-class Stage(enum.IntEnum):
-    """How far the daemon is; it only grows."""
-
-    SERVING = 0
-    WORKERS = 1
-    FLUSHER = 2
-    KILLING = 3
-    OVER = 4
-
-
 class Supervisor:
     """The daemon's first process.
 
@@ -89,20 +72,26 @@ class Supervisor:
         cfg: in effect.
         on_ready: called once with the status, when events can be delivered for the first time.
         on_event: called with every accepted row; None: rows are not asked for.
+        source: where the options come from, to be read again.
     """
 
-    def __init__(self, cfg: configuration.Config, on_ready: OnReady | None, on_event: OnEvent | None) -> None:
+    def __init__(
+        self,
+        cfg: configuration.Config,
+        on_ready: OnReady | None,
+        on_event: OnEvent | None,
+        source: configuration.Source | None = None,
+    ) -> None:
         self.cfg = cfg
         self._on_ready = on_ready
-        self.stage = Stage.SERVING
+        self.reloader = Reloader(self, source)
         self.started = time.monotonic()
         self.rates = statusview.Rates()
+        self.history = History()
         self.rings: Sequence[RingFill] = ()
         self.health = Health(False, "starting")
         self.wake = asyncio.Event()
         self._signals: list[str] = []
-        self._deadline = 0.0
-        self._workers_deadline = 0.0
         self._noted = 0.0
         self.told = Told()
         self._full_in_s: float | None = None
@@ -117,21 +106,26 @@ class Supervisor:
         """Take everything that only one daemon may have; raise before anything was changed."""
         cfg = self.cfg
         self.data_dir = DataDir(Path(cfg.daemon.data_dir))
+        self.logbook = LogBook("supervisor")
         try:
             self.data_dir.await_children()
             if cfg.ring.durability == "disk" and (doubt := doubt_of_durability(self.data_dir.path)):
                 log.warning('ring.durability is "disk", but %s', doubt)
             self.state = State(self.data_dir.path)
             self.listeners = self._listen()
-            self.crew = Crew(cfg, self.listeners, self._received)
+            self.crew = Crew(cfg, self.listeners, self._received, self.logbook.fd)
+            self.drain = Drain(self.crew, self.listeners)
             self.salts = Salts(self.state, self.crew.page)
             self.budget = Budget(cfg)
             self.tombstones = Tombstones(self.state, self.data_dir.path)
             self.tombstones.publish()
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
-            self.control = Control(cfg.control.socket, Commands(self).handlers(), self.tail)
+            self._commands = Commands(self)
+            commands = self._commands.handlers(), self._commands.openers()
+            self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path))
             self.admin = Admin(cfg.admin.listen, {"/healthz": self._healthz, "/readyz": self._readyz})
         except BaseException:
+            self.logbook.close()
             self.data_dir.close()
             raise
 
@@ -139,7 +133,8 @@ class Supervisor:
         until = time.monotonic() + (PORT_WAIT if self.data_dir.unclean else 0.0)
         while True:
             try:
-                return Listeners.open(self.cfg.http.listen, self.cfg.daemon.workers, self.cfg.http.backlog)
+                each = shares(self.cfg.daemon.workers, len(os.sched_getaffinity(0)))
+                return Listeners.open(self.cfg.http.listen, each, self.cfg.http.backlog)
             except PortTaken:
                 if time.monotonic() >= until:
                     raise
@@ -149,6 +144,7 @@ class Supervisor:
         """Serve until told to stop; the exit code."""
         self._catch_signals()
         try:
+            self.logbook.start()
             await self.control.start()
             if self.cfg.admin.listen:
                 await self.admin.start()
@@ -158,9 +154,9 @@ class Supervisor:
             log.info(
                 "trackflowd %s starts: %s in %s", __version__, ", ".join(self.listeners.addresses), self.data_dir.path
             )
-            while self.stage is not Stage.OVER:
+            while self.drain.stage is not Stage.OVER:
                 await self._tick()
-            return self._verdict()
+            return verdict(ringview.look(self.data_dir.path / "rings"), self.budget.spool(None))
         finally:
             self._close()
 
@@ -181,26 +177,30 @@ class Supervisor:
 
     def _act(self, what: str) -> None:
         if what == "SIGHUP" and not (sys.stdin and sys.stdin.isatty()):  # with a terminal: it was closed
-            log.warning("SIGHUP: options are read at start only; restart to change them")
+            self._background(self.reloader.by_signal())
             return
-        if what == "stop" or self.stage is not Stage.SERVING:
-            self.begin_drain(what)
-            self._deadline = min(self._deadline, time.monotonic() + HURRY)
-        else:
-            self.begin_drain(what)
+        hurry = what == "stop" or self.stopping
+        self.begin_drain(what)
+        if hurry:
+            self.drain.hurry()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a drain has begun."""
+        return self.drain.stage is not Stage.SERVING
+
+    def take(self, cfg: configuration.Config) -> None:
+        """Take on options that have changed; children are told by who calls this."""
+        self.cfg = cfg
+        self.budget.take(cfg)
+        self.runner.take(cfg)
+        self.wake.set()
 
     def begin_drain(self, why: str) -> None:
         """Begin to stop; nothing if that has begun."""
-        if self.stage is not Stage.SERVING:
-            log.info("%s: hurrying; what is not stored in %g s stays in rings and spool", why, HURRY)
-            return
-        log.info("%s: draining, for at most %g s", why, self.cfg.daemon.drain_timeout)
-        self.stage = Stage.WORKERS
-        self.runner.stop()
-        now = time.monotonic()
-        self._deadline = now + self.cfg.daemon.drain_timeout
-        self._workers_deadline = now + self.cfg.daemon.drain_timeout * WORKERS_SHARE
-        self._judge()
+        if self.drain.begin(why, self.cfg.daemon.drain_timeout):
+            self.runner.stop()
+            self._judge()
 
     # ------------------------------------------------------------------- loop
 
@@ -217,8 +217,8 @@ class Supervisor:
         await self.crew.tick()
         self.crew.check_start()
         self._note()
-        if self.stage is not Stage.SERVING:
-            self._drain()
+        if self.stopping:
+            self.drain.step()
         self._tell_tail()
 
     def _note(self) -> None:
@@ -227,7 +227,9 @@ class Supervisor:
             self._noted = now
             self.rings = ringview.look(self.data_dir.path / "rings")
             self.budget.note(self.rings)
-            self.rates.note(now, {**statusview.totals(self.crew), "ring_bytes": self.budget.written})
+            totals = {**statusview.totals(self.crew), "ring_bytes": self.budget.written}
+            self.rates.note(now, totals)
+            self.history.note(now, time.time_ns() // 1_000_000, totals, {})
             room = self.budget.spool(statusview.spool_gauges(self.crew))
             self._full_in_s = full_in(self.rings, room, self.rates.per_second("ring_bytes"))
             if statusview.well(self.crew):
@@ -241,8 +243,7 @@ class Supervisor:
 
     def _judge(self) -> None:
         before = self.health
-        stopping = self.stage is not Stage.SERVING
-        self.health = statusview.health(self.crew, self.rings, stopping, self.told, self._full_in_s)
+        self.health = statusview.health(self.crew, self.rings, self.stopping, self.told, self._full_in_s)
         if self.health == before:
             return
         if not self.health.ready:
@@ -261,7 +262,7 @@ class Supervisor:
         return task
 
     async def _tell_ready(self, on_ready: OnReady) -> None:
-        on_ready(await Commands(self).status())
+        on_ready(await self._commands.status())
 
     async def _ask_why(self) -> None:
         """Fetch what the flusher says of a store that is not well, for the reason of not being ready."""
@@ -275,44 +276,6 @@ class Supervisor:
             return {}
         return said if isinstance(said, dict) else {}
 
-    # ------------------------------------------------------------------ drain
-
-    def _drain(self) -> None:
-        """Go on with the drain as far as it can go now."""
-        now = time.monotonic()
-        if self.stage is Stage.WORKERS:
-            self.crew.retire("worker")
-            if not self.crew.accepting():
-                self.listeners.close()  # what nobody would accept any more is better refused than left hanging
-            if now >= self._workers_deadline:
-                self.crew.kill("worker")
-            if self.crew.gone("worker"):
-                self.listeners.close()
-                self.stage = Stage.FLUSHER
-        if self.stage is Stage.FLUSHER:
-            self.crew.retire("flusher")
-            if self.crew.gone("flusher"):
-                self.stage = Stage.OVER
-        if self.stage < Stage.KILLING and now >= self._deadline:
-            self.stage = Stage.KILLING
-            self.crew.stop_replacing()
-            self.crew.kill("worker")
-            self.crew.kill("flusher")
-        if self.stage is Stage.KILLING and self.crew.empty:
-            self.stage = Stage.OVER
-
-    def _verdict(self) -> int:
-        """Say what is left where, and the exit code for it."""
-        left = [ring for ring in ringview.look(self.data_dir.path / "rings") if ring.used or ring.damage]
-        room = self.budget.spool(None)
-        if not left and not room.segments:
-            log.info("stopped: everything that was answered is stored")
-            return STORED
-        size = sum(ring.used for ring in left)
-        log.warning("stopped: %d bytes of events stay in %d rings and %d segments in the spool (%d bytes); "
-                    "the next start stores them", size, len(left), room.segments, room.used)  # fmt: skip
-        return LEFT
-
     def _close(self) -> None:
         self.runner.stop()
         self.control.close()
@@ -323,6 +286,7 @@ class Supervisor:
             child.process.wait()
         self.state.close()
         self.crew.close()
+        self.logbook.close()
         self.data_dir.close()
 
     # --------------------------------------------------------------- messages
@@ -362,11 +326,17 @@ def _printed(on_event: OnEvent, row: Row) -> bool:
     return True
 
 
-def run(cfg: configuration.Config, on_ready: OnReady | None = None, on_event: OnEvent | None = None) -> int:
+def run(
+    cfg: configuration.Config,
+    on_ready: OnReady | None = None,
+    on_event: OnEvent | None = None,
+    source: configuration.Source | None = None,
+) -> int:
     """Run the daemon until it is told to stop.
 
     Args:
         cfg: as ``config.load`` made it.
+        source: what it was made from; None: it cannot be read again.
         on_ready: called once, with the value of ``status``, when events can be delivered.
         on_event: called with every row as it is accepted (a sample when there are very many).
 
@@ -381,6 +351,6 @@ def run(cfg: configuration.Config, on_ready: OnReady | None = None, on_event: On
     logs.setup(cfg.log.level, cfg.log.format, "supervisor")
 
     async def serve() -> int:
-        return await Supervisor(cfg, on_ready, on_event).run()
+        return await Supervisor(cfg, on_ready, on_event, source).run()
 
     return asyncio.run(serve())

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from trackflowd.outlet import Begin, Close, Outlet
+
 Row = Mapping[str, Any]
 
 
@@ -68,6 +70,16 @@ class Tail:
             self._watchers.remove(watcher)
             if not self._watchers:
                 self._changed()
+
+    def watch(self, site: str, name: str) -> Begin:
+        """The command ``tail``: see ``outlet``."""
+
+        def begin(outlet: Outlet) -> Close:
+            watcher = Watcher(site, name, outlet.send)
+            self.add(watcher)
+            return lambda: self.remove(watcher)
+
+        return begin
 
     def offer(self, rows: Iterable[Row]) -> None:
         """Rows from a worker."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from trackflowd.errors import ControlError
 from trackflowd.job import Ask, Job, Kind
-from trackflowd.proto.control import Arg
+from trackflowd.proto.command_table import Arg
 
 #: Seconds to read the tombstones, or look through one batch or some files.
 SOON = 60.0

@@ -20,7 +20,7 @@ from typing import Any
 from trackflowd.errors import ControlError, TrackflowError
 from trackflowd.job import Job, Kind
 from trackflowd.migration import Helper, identity_of, urls
-from trackflowd.proto.control import Arg
+from trackflowd.proto.command_table import Arg
 from trackflowd.sink.base import masked
 
 #: Seconds the flusher holds batches back; renewed with each step.

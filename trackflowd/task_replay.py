@@ -25,7 +25,7 @@ from typing import Any
 
 from trackflowd.errors import ControlError
 from trackflowd.job import Job, Kind
-from trackflowd.proto.control import Arg
+from trackflowd.proto.command_table import Arg
 
 #: Seconds to list the journal's entries; they are in the flusher's memory.
 PLAN_SECONDS = 60.0

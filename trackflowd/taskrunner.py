@@ -129,6 +129,10 @@ class Runner:
 
     # ---------------------------------------------------------------- actions
 
+    def take(self, cfg: Config) -> None:
+        """Take on options that have changed, for tasks that begin from now on."""
+        self._cfg = cfg
+
     def add(self, kind: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """A new task; it begins when no other of its kind runs.
 

@@ -66,6 +66,10 @@ def read_salts(path: Path) -> list[Salt]:
         raise DataDirError(f"{path} is not a snapshot of this version: {error}") from error
 
 
+def _geo_of(cfg: configuration.Config) -> Geo:
+    return Geo(cfg.geo.database or str(Path(cfg.daemon.data_dir) / "geo"), cfg.geo.check_every)
+
+
 class Channel(asyncio.Protocol):
     """This end of the socketpair with the supervisor.
 
@@ -108,6 +112,8 @@ class Channel(asyncio.Protocol):
             value = call(**(message.get("args") or {}))
         except TypeError as error:
             self._refuse(number, "bad_arguments", str(error))
+        except TrackflowError as error:
+            self._refuse(number, error.code, str(error))
         else:
             self.say({"type": "reply", "id": number, "ok": True, "value": value})
 
@@ -153,7 +159,7 @@ class Worker:
         self._before = self._slot.values()
         self._snapshot = data_dir / "snapshot.msgpack"
         self._generation = page.generation
-        self._geo = Geo(cfg.geo.database or str(data_dir / "geo"), cfg.geo.check_every)
+        self._geo = _geo_of(cfg)
         self._finisher = Finisher(self._geo, read_salts(self._snapshot))
         keeper = SyncedKeeper if cfg.ring.durability == "disk" else Keeper
         self._keeper = keeper(data_dir / "rings", index, cfg.ring.size)
@@ -165,21 +171,22 @@ class Worker:
         self._rows_left = TAIL_ROWS
         self._second = 0
         self._geo_error = ""
-        self._draining = asyncio.Event()
+        self._draining = self._retiring = False
 
     async def run(self, channel: socket.socket) -> None:
         """Work until drained."""
         loop = asyncio.get_running_loop()
         calls: dict[str, Callable[..., Any]] = {"drain": self.drain, "tail": self.tail, "geo": self.geo}
+        calls |= {"lookup": self.lookup, "retire": self.retire, "reload": self.reload}
         _, line = await loop.create_unix_connection(lambda: Channel(calls, self.drain), sock=channel)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         self._finisher.warm()
         gc.collect()
         gc.freeze()  # what lives for ever is not looked at again
         self._keeper.start(loop)
-        self._slot.state = State.READY
+        self._slot.state = State.DRAINING if self._retiring else State.READY
         line.say({"type": "ready"})
-        while not (self._draining.is_set() and not self._hall.doors):
+        while self._hall.doors or self._servers or not (self._draining or self._retiring):
             await self._tick(loop, line)
             await asyncio.sleep(TICK)
         self._publish()
@@ -190,12 +197,35 @@ class Worker:
 
     def drain(self) -> None:
         """Take no more connections, answer what is in flight, end."""
-        if not self._draining.is_set():
-            self._draining.set()
+        if not self._draining:
+            self._draining = True
             self._slot.state = State.DRAINING
             for number in list(self._servers):
                 self._servers.pop(number).close()
             self._hall.drain()
+
+    def retire(self, on: bool) -> None:
+        """End once the connections that are there have; off: go on as before, if it has not ended yet.
+
+        Nobody is cut off: a connection is closed after its next answer, which says so, or by its deadline. Listeners
+        are served for as long as the shared page says that they are ours.
+        """
+        if not self._draining:
+            self._retiring = self._hall.draining = on
+            self._slot.state = State.DRAINING if on else State.READY
+
+    def reload(self, config: str) -> None:
+        """Take on options that have changed (``config.dump``), those that can be without a restart."""
+        before, self._cfg = self._cfg, configuration.load_dump(config)
+        cfg = self._cfg
+        logs.set_level(cfg.log.level)
+        logs.set_form(cfg.log.format)
+        if cfg.http != before.http:
+            self._intake.take(cfg.http, time.time())
+            self._hall.take(cfg.http)
+        if cfg.geo != before.geo:
+            self._geo = _geo_of(cfg)
+            self._finisher.use(self._geo)
 
     def tail(self, on: bool) -> None:
         """Send rows of events while somebody watches."""
@@ -207,6 +237,12 @@ class Worker:
         info = self._geo.info()
         return {"database": info[0].path, "built": info[0].built, "type": info[0].kind} if info else None
 
+    def lookup(self, address: str) -> dict[str, Any]:
+        """What the database says of an address; nothing is kept of it."""
+        info = self._geo.info()
+        open_file = {"database": info[0].path, "built": info[0].built} if info else {"database": None, "built": None}
+        return {**self._geo.lookup(address)._asdict(), **open_file}
+
     def _keep(self, rows: Sequence[Row]) -> None:
         taken = rows[: self._rows_left]
         self._rows_left -= len(taken)
@@ -217,7 +253,7 @@ class Worker:
         self._slot.beat()
         self._intake.tick(time.time())
         self._hall.tick(now)
-        if not self._draining.is_set():
+        if not self._draining:
             await self._serve(loop)
         self._publish()
         if self._rows:
@@ -297,13 +333,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="trackflowd.worker")
     for name in ("--slot", "--config-json", "--page", "--channel"):
         parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--log", type=int, help="socket to hand log lines on to; none: standard error only")
     parser.add_argument("--listen", type=lambda text: [int(fd) for fd in text.split(",")], required=True)
     args = parser.parse_args(argv)
     try:
         proc.become(f"trackflowd: worker {args.slot}", args.channel)
         with os.fdopen(args.config_json) as stream:
             cfg = configuration.load_dump(stream.read())
-        logs.setup(cfg.log.level, cfg.log.format, f"worker {args.slot}")
+        logs.setup(cfg.log.level, cfg.log.format, f"worker {args.slot}", args.log)
         worker = Worker(cfg, args.slot, Page.attach(args.page), args.listen)
         loops.run(worker.run(socket.socket(fileno=args.channel)))
     except TrackflowError as error:

@@ -131,6 +131,12 @@ class Finisher:
             for cache in (self._pages, self._sources, self._places, self._visitors):
                 cache.turn()
 
+    def use(self, geo: Geo) -> None:
+        """Take places from this database from now on."""
+        self.geo = geo
+        self._generation = geo.generation
+        self._places.clear()
+
     def swap_salts(self, salts: Sequence[visitor.Salt]) -> None:
         """Take over a new list of salts (see ``visitor.Visitors.swap``)."""
         self._visitors.swap(salts)

@@ -1,4 +1,4 @@
-"""Frames of the control socket and of the channels to children, and the table of commands.
+"""Frames of the control socket and of the channels to children. The commands are in ``command_table``.
 
 A frame::
 
@@ -15,8 +15,9 @@ The control socket, S = server, C = client::
     S  {"id": 1, "ok": false, "error": {"code": …, "text": …, "hint": …}}
 
 A command that streams is answered ``ok`` once and then sends ``{"id": 1, "event": …}`` until the
-client closes or sends ``{"id": 1, "cancel": true}``. Requests of one connection may be answered in
-another order than they were sent; ``id`` (an integer the client chooses) tells which is which.
+client closes or sends ``{"id": 1, "cancel": true}``, or until ``{"id": 1, "end": true}`` says that there is no more.
+Requests of one connection may be answered in another order than they were sent; ``id`` (an integer the client
+chooses) tells which is which.
 
 A channel between supervisor and child carries the same frames with a ``type`` in each: ``call``
 (id, name, args) downwards; ``reply`` (id, ok, value or error), ``ready``, ``drained`` and ``event``
@@ -33,6 +34,7 @@ from typing import Any
 import msgpack
 
 from trackflowd.errors import ControlError
+from trackflowd.proto.command_table import COMMANDS, Arg, Command
 
 PROTOCOL = 1
 
@@ -116,170 +118,6 @@ def _message(body: bytes) -> dict[str, Any]:
         raise ControlError("a frame that is not a map with text keys")
     return value
 
-
-@dataclass(frozen=True, slots=True)
-class Arg:
-    """One argument of a command.
-
-    Args:
-        name: its key in ``args``.
-        kind: ``text``, ``number``, ``flag``, ``map`` or ``list`` (of texts).
-        help: one line.
-        default: used where it is not given; ``...``: it must be given.
-    """
-
-    name: str
-    kind: str
-    help: str
-    default: Any = ...
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One row of the table.
-
-    Args:
-        name: as requests name it.
-        help: one line.
-        args: arguments; no others are taken.
-        acting: it changes what the daemon does; others only look.
-        streams: it answers with events until cancelled.
-    """
-
-    name: str
-    help: str
-    args: tuple[Arg, ...] = ()
-    acting: bool = False
-    streams: bool = False
-
-
-_TASK_ID = Arg("id", "number", "number of the task; `tasks` lists them")
-_WHAT = "which: site, name, user, visitor, id, from, to (ms since 1970 UTC)"
-_NAMES = Arg("names", "list", "names of files, as the list command of the tool shows them")
-
-_COMMANDS = (
-    Command("version", "versions of the daemon and of this protocol"),
-    Command("status", "everything `trackflow status` shows"),
-    Command("processes", "the processes, with memory, CPU and restarts"),
-    Command("rings", "the ring files and how full they are"),
-    Command("config", "the options in effect; passwords masked"),
-    Command(
-        "tail",
-        "rows as they are accepted, without the visitor's address",
-        (
-            Arg("site", "text", "only this site", ""),
-            Arg("name", "text", "only events of this name", ""),
-        ),
-        streams=True,
-    ),
-    Command(
-        "query",
-        "answer of one read-only SQL statement, bounded in time, rows, memory and size",
-        (
-            Arg("sql", "text", "the statement"),
-            Arg("format", "text", "table, json or csv", "table"),
-            Arg("params", "map", "values for {name:Type} in the statement", None),
-        ),
-    ),
-    Command(
-        "stats",
-        "a named statistic (docs/statistics.md)",
-        (
-            Arg("name", "text", "which", "overview"),
-            Arg("site", "text", "which site; empty: all", ""),
-            Arg("from", "number", "begin of the period, ms since 1970 UTC; 0: as the statistic has it", 0),
-            Arg("to", "number", "end of the period, ms since 1970 UTC; 0: now", 0),
-            Arg("zone", "text", "IANA zone in which days begin", "UTC"),
-            Arg("where", "list", "filters, as in: page is /pricing", ()),
-            Arg("bots", "flag", "count bots too", False),
-            Arg("limit", "number", "rows of each list; 0: 10", 0),
-            Arg("interval", "text", "minute, hour, day, week or month; empty: what suits the period", ""),
-            Arg("property", "text", "of properties: the one whose values are asked for", ""),
-            Arg("steps", "list", "of funnels: filters, a step each; none: a page, a second page, an event", ()),
-            Arg("window", "number", "of funnels: seconds from the first step to the last; 0: a day", 0),
-        ),
-    ),
-    Command(
-        "events",
-        "events of a selection, a page of them, by the time they happened",
-        (
-            Arg("what", "map", _WHAT, None),
-            Arg("limit", "number", "at most so many, 1 to 1000", 100),
-            Arg("after", "text", "`next` of the page before; empty: the first", ""),
-            Arg("newest", "flag", "begin with the newest", True),
-        ),
-    ),
-    Command(
-        "event_correct",
-        "change properties of one event",
-        (
-            Arg("id", "text", "its id"),
-            Arg("site", "text", "whose; empty: the only one that has it", ""),
-            Arg("put", "map", "properties to be set", None),
-            Arg("drop", "list", "names of properties to be taken away", ()),
-        ),
-        acting=True,
-    ),
-    Command("erase_count", "what an erasure would delete", (Arg("what", "map", _WHAT),)),
-    Command(
-        "erase",
-        "delete events for good and keep copies of them out: starts a task, answers it",
-        (Arg("what", "map", _WHAT),),
-        acting=True,
-    ),
-    Command("erasures", "the tombstones of erasures, newest first"),
-    Command(
-        "erasure_forget",
-        "remove a tombstone: what it kept out may come back with a replay",
-        (Arg("number", "number", "its number; `erasures` lists them"),),
-        acting=True,
-    ),
-    Command(
-        "flush",
-        "store what the rings hold now, without waiting for batch.max_age",
-        (Arg("wait", "number", "seconds to wait until it is stored; 0: do not wait", 10),),
-        acting=True,
-    ),
-    Command(
-        "replay",
-        "send again what the store has lost, as far back as the rings reach: starts a task, answers it",
-        (
-            Arg("since", "number", "seconds back from now"),
-            Arg("dry_run", "flag", "only look, change nothing", False),
-        ),
-        acting=True,
-    ),
-    Command(
-        "migrate",
-        "move all events to another kind of store while others come in: starts a task, answers it",
-        (
-            Arg("source", "text", "url of the store to move from; empty: the daemon's own", ""),
-            Arg("target", "text", "url of the store to move to", ""),
-            Arg("cutover", "flag", "switch the daemon to the target in the end", False),
-            Arg("plan", "flag", "only say what it would take", False),
-        ),
-        acting=True,
-    ),
-    Command("tasks", "the long jobs, newest first"),
-    Command("task", "one long job, with its history", (_TASK_ID,)),
-    Command("task_cancel", "have a long job end after its present step", (_TASK_ID,), acting=True),
-    Command("task_resume", "have an ended long job go on where it was", (_TASK_ID,), acting=True),
-    Command(
-        "spool_drop", "give up batches that wait in the spool: their rows are lost for good", (_NAMES,), acting=True
-    ),
-    Command("spool_release", "free batches in doubt of their host: doubled if that has them", (_NAMES,), acting=True),
-    Command(
-        "quarantine_retry",
-        "send rows the store refused again",
-        (Arg("names", "list", "files; none: all that can be", ()),),
-        acting=True,
-    ),
-    Command("quarantine_drop", "delete quarantine files: what is in them is lost for good", (_NAMES,), acting=True),
-    Command("drain", "stop as SIGTERM does: answer what is in flight, store everything, end", acting=True),
-    Command("stop", "stop in about a second; what is not stored stays in the rings", acting=True),
-)
-
-COMMANDS: Mapping[str, Command] = {command.name: command for command in _COMMANDS}
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "text": (str,),

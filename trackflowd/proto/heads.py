@@ -53,6 +53,10 @@ class Heads:
         self._get = self._known.get
         self._proxied = proxied
 
+    def forget(self) -> None:
+        """Know none: what was found out about them may be different now."""
+        self._known.clear()
+
     def recall(self, data: bytes, last: Last) -> Request | None:
         """The request that data is, if it is one and its head is known.
 
@@ -129,7 +133,7 @@ class Last:
 
     def __init__(self, heads: Heads) -> None:
         self._heads = heads
-        self.note(b"\0", b"", Head(b"", b"", {}))  # no request begins so
+        self.forget()
 
     def note(self, before: bytes, after: bytes, head: Head) -> None:
         """Take a head.
@@ -139,6 +143,10 @@ class Last:
         """
         self._before, self._after, self._head = before, after, head
         self._at, self._rest = len(before), len(after)
+
+    def forget(self) -> None:
+        """Know none."""
+        self.note(b"\0", b"", Head(b"", b"", {}))  # no request begins so
 
     def recall(self, data: bytes) -> Request | None:
         """As ``Heads.recall``."""

@@ -101,6 +101,13 @@ class Connection:
         self._end = b""
         self._start()
 
+    def use(self, limits: Limits) -> None:
+        """Keep to other limits from the next request on, and parse its head anew."""
+        self._limits = limits
+        self._small = min(_SMALL, limits.max_head, limits.max_body)
+        if self._last is not None:
+            self._last.forget()
+
     def _start(self) -> None:
         self._url = b""
         self._headers: dict[bytes, bytes] = {}

@@ -1,0 +1,144 @@
+"""The flusher as an operator steers it: paused, resumed, given other options while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.flusher_bench import Bench
+from tests.rows import event_id, row
+from tests.workers import until
+from trackflowd import config
+from trackflowd.calls import Stopped
+from trackflowd.flusher import Flusher
+
+
+@contextmanager
+def running(bench: Bench) -> Iterator[Flusher]:
+    """A flusher at work; what it raises in the end, unless it was drained, is raised here."""
+    ended: list[BaseException] = []
+    with bench.flusher() as one:
+
+        def work() -> None:
+            try:
+                one.run()
+            except BaseException as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield one
+        finally:
+            one.drain()
+            thread.join(30)
+    if ended:
+        raise ended[0]
+
+
+def sized(bench: Bench) -> list[int]:
+    return [len(ids) for ids in bench.store.batches.values()]
+
+
+def test_while_it_is_paused_nothing_is_sent_and_then_everything_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, monkeypatch)
+    bench.page.paused = True
+    with running(bench) as one:
+        bench.write(*[row(n) for n in range(30)])
+        until("it is read", lambda: not one._cutter.idle)
+        until("it has opened the store", lambda: one._lander.opened)
+        one.flush()
+        turns: list[int] = []
+        one.errands.ask(lambda answer: turns.append(1))
+        until("it has turned", lambda: turns)
+        assert (bench.store.batches, bench.slot.get("batches_open")) == ({}, 0)
+        bench.page.paused = False
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 30)
+    assert bench.store.ids == Counter(event_id(n) for n in range(30))
+
+
+def test_a_pause_fills_the_spool_once_the_rings_are_full_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, monkeypatch, "spool.keep_free=0")
+    bench.page.paused = True
+    with running(bench):
+        sent = bench.fill(0)
+        until("the rings are free again", lambda: all(writer.used < 20_000 for writer in bench.writers))
+        sent = bench.fill(sent)
+        until("…and again", lambda: all(writer.used < 20_000 for writer in bench.writers))
+        assert bench.store.batches == {}
+        assert bench.slot.get("spool_segments") > 0
+        bench.page.paused = False
+        until("everything is stored", lambda: bench.slot.get("rows_stored") == sent)
+    assert len(bench.store.ids) == sent
+    assert set(bench.store.ids.values()) == {1}
+    assert list((tmp_path / "spool").glob("*.segment")) == []
+
+
+def test_a_drain_ends_a_paused_one_at_once_and_the_next_stores_what_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, monkeypatch)
+    bench.page.paused = True
+    bench.write(*[row(n) for n in range(10)])
+    with pytest.raises(Stopped), running(bench):
+        pass
+    assert bench.store.batches == {}
+    bench.page.paused = False
+    bench.drain()
+    assert len(bench.store.ids) == 10
+
+
+def test_a_pause_holds_for_the_next_flusher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch)
+    bench.page.paused = True
+    for first in (0, 10):
+        with pytest.raises(Stopped), running(bench) as one:
+            bench.write(*[row(n) for n in range(first, first + 10)])
+            until("it has opened the store", lambda one=one: one._lander.opened)
+    assert bench.store.batches == {}
+
+
+def with_section(cfg: config.Config, section: str, **values: object) -> str:
+    fresh = dataclasses.replace(getattr(cfg, section), **values)
+    return config.dump(dataclasses.replace(cfg, **{section: fresh}))
+
+
+Look = Callable[[Flusher], object]
+TAKEN: dict[str, tuple[str, str, object, Look]] = {
+    "batch.max_rows": ("batch", "max_rows", 7, lambda one: one._cutter._max_rows),
+    "batch.max_bytes": ("batch", "max_bytes", 70_000, lambda one: one._cutter._limits.max_bytes),
+    "batch.max_age": ("batch", "max_age", 9.0, lambda one: one._cutter._limits.max_age),
+    "spool.start_at": ("spool", "start_at", 9, lambda one: one._cfg.spool.start_at),
+    "spool.max_bytes": ("spool", "max_bytes", 9, lambda one: one._spool._max_bytes),
+    "spool.keep_free": ("spool", "keep_free", 9, lambda one: one._spool._keep_free),
+    "query.max_seconds": ("query", "max_seconds", 9.0, lambda one: one._limits.max_seconds),
+    "query.max_rows": ("query", "max_rows", 9, lambda one: one.eraser.limits.max_rows),
+    "query.max_memory": ("query", "max_memory", 2**27, lambda one: one._limits.max_memory),
+}
+
+
+def test_every_option_of_its_sections_is_tried_here() -> None:
+    assert set(TAKEN) == {key for key in config.OPTIONS if key.partition(".")[0] in ("batch", "spool", "query")}
+
+
+def test_options_are_taken_on_between_two_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch)
+    with running(bench) as one:
+        for section, name, value, look in TAKEN.values():
+            assert one.reload(with_section(bench.cfg, section, **{name: value}))
+            until(f"{section}.{name}", lambda look=look, value=value: look(one) == value)
+        one.reload(with_section(bench.cfg, "batch", max_rows=7, max_age=0.01))
+        until("the last one", lambda: one._cutter._max_rows == 7)
+        bench.write(*[row(n) for n in range(30)])
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 30)
+    assert max(sized(bench)) <= 7
