@@ -88,6 +88,8 @@ BAD = {
     "one that lacks": ({"id": 1, "name": "query"}, "bad_arguments"),
     "one of another kind": ({"id": 1, "name": "query", "args": {"sql": 1}}, "bad_arguments"),
     "a bool for a number": ({"id": 1, "name": "flush", "args": {"wait": True}}, "bad_arguments"),
+    "no number": ({"id": 1, "name": "flush", "args": {"wait": float("nan")}}, "bad_arguments"),
+    "an endless number": ({"id": 1, "name": "flush", "args": {"wait": float("inf")}}, "bad_arguments"),
     "a number for a flag": ({"id": 1, "name": "replay", "args": {"since": 1, "dry_run": 1}}, "bad_arguments"),
     "a text for a list": ({"id": 1, "name": "spool_drop", "args": {"names": "x"}}, "bad_arguments"),
     "a list of what is no text": ({"id": 1, "name": "spool_drop", "args": {"names": ["x", 1]}}, "bad_arguments"),

@@ -53,6 +53,7 @@ class Daemon:
         env: added to the environment.
         module: what is started: ``trackflowd.cli``, or a launcher that takes the same arguments.
         before: words of a command that ends by executing the words behind it (``unshare``, ``sh -c '… exec "$@"' sh``).
+        file: text of its configuration file (``configure`` writes another), which then decides the number of workers.
 
     Attributes:
         http, admin: "http://host:port" of the listeners, once it is up.
@@ -65,19 +66,29 @@ class Daemon:
         env: Mapping[str, str] | None = None,
         module: str = "trackflowd.cli",
         before: Sequence[str] = (),
+        file: str | None = None,
     ) -> None:
         self.directory = directory
+        self.file = None if file is None else directory / "trackflow.toml"
         self.data_dir = directory / "data"
         self.log_path = directory / "daemon.log"
         #: Not in the data directory where that may be mounted out of our sight.
         self.socket = (directory if before else self.data_dir) / "control.sock"
-        self.sets = (*_SETS, *sets, *([f"control.socket={self.socket}"] if before else []))
+        own = _SETS if file is None else [text for text in _SETS if not text.startswith("daemon.workers=")]
+        self.sets = (*own, *sets, *([f"control.socket={self.socket}"] if before else []))
         self.module = module
         self.before = before
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.http = ""
         self.admin = ""
+        if file is not None:
+            self.configure(file)
+
+    def configure(self, text: str) -> None:
+        """Write its configuration file; it reads it at its start and when it is told to."""
+        assert self.file is not None
+        self.file.write_text(text)
 
     def __enter__(self) -> Daemon:
         self.start()
@@ -103,6 +114,7 @@ class Daemon:
         """Start the process and wait for nothing."""
         command = [*self.before, sys.executable, "-m", self.module, "run", "--data-dir", str(self.data_dir)]
         command += [word for text in self.sets for word in ("--set", text)]
+        command += ["-c", str(self.file)] if self.file else []
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.directory, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log

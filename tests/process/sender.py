@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,7 @@ class Books:
 
     answered: set[int] = field(default_factory=set)
     unanswered: int = 0
+    unconnected: int = 0
     full: int = 0
     requests: int = 0
 
@@ -73,17 +75,20 @@ class Sender:
         self._todo: list[list[Request]] = []
         self._attempts: dict[int, int] = {}
 
-    def plan(self, events: int, first: int = 0, array: int = 50) -> None:
+    def plan(
+        self, events: int, first: int = 0, array: int = 50, kinds: Sequence[str] = ("single", "array", "pipeline")
+    ) -> None:
         """A third alone, a third in arrays, a third in pipelines of up to 16.
 
         Args:
             events: number of the last, plus one.
             first: number of the first.
             array: most events of an array.
+            kinds: which of these.
         """
         n = first
         while n < events:
-            kind = self._random.choice(("single", "array", "pipeline"))
+            kind = self._random.choice(kinds)
             if kind == "single":
                 burst: list[Request] = [(n + i,) for i in range(min(20, events - n))]
                 self._todo += [[request] for request in burst]
@@ -107,6 +112,7 @@ class Sender:
             try:
                 reader, writer = await asyncio.open_connection(self.host, self.port)
             except OSError:
+                self.books.unconnected += 1
                 await asyncio.sleep(0.01)  # a listener between two owners; the deadline of run() bounds it
                 continue
             try:
@@ -117,12 +123,13 @@ class Sender:
                 writer.close()
 
     async def _use(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while self._todo:
+        closing = False
+        while self._todo and not closing:
             waiting = self._todo.pop()
             try:
                 writer.write(b"".join(map(self._bytes, waiting)))
                 while waiting:
-                    status, body = await _answer(reader)
+                    status, body, closing = await _answer(reader)
                     self.books.requests += 1
                     self._note(waiting.pop(0), status, body)
             finally:
@@ -155,11 +162,13 @@ class Sender:
         self._todo.insert(0, [request])
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
+    """Status, body, and whether it is the last of its connection."""
     head = await reader.readuntil(b"\r\n\r\n")
-    length = 0
+    length, closing = 0, False
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
-    return int(head[9:12]), await reader.readexactly(length)
+        closing = closing or line.lower() == b"connection: close"
+    return int(head[9:12]), await reader.readexactly(length), closing

@@ -26,6 +26,7 @@ A channel between supervisor and child carries the same frames with a ``type`` i
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -199,7 +200,8 @@ def _value(owner: str, arg: Arg, given: Mapping[str, Any]) -> Any:
     value: Any = given.get(arg.name, arg.default)
     if value is ...:
         raise BadRequest("bad_arguments", f"{owner} needs the argument {arg.name}", arg.help)
-    if isinstance(value, bool) != (arg.kind == "flag") or not isinstance(value, _KINDS[arg.kind]):
+    wrong = isinstance(value, bool) != (arg.kind == "flag") or not isinstance(value, _KINDS[arg.kind])
+    if wrong or (arg.kind == "number" and not math.isfinite(value)):
         raise BadRequest("bad_arguments", f"{owner}: {arg.name} must be a {arg.kind}", arg.help)
     items: Any = value if arg.kind == "list" else ()
     if not all(isinstance(item, str) for item in items):
