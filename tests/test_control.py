@@ -45,6 +45,8 @@ def test_errors_keep_their_code_and_hint_and_a_bug_closes_nothing(tmp_path: Path
         assert (await talker.ask(3, "nonsense"))["error"]["code"] == "unknown_command"
         assert (await talker.ask(4, "query"))["error"]["code"] == "bad_arguments"
         assert (await talker.ask(5, "version"))["ok"]
+        assert (await talker.ask(6, "watch"))["error"]["code"] == "internal"  # there is nothing that would begin it
+        assert (await talker.ask(7, "version"))["ok"]
 
     play(tmp_path, story)
 

@@ -186,7 +186,13 @@ class _Client(asyncio.Protocol):
         task.add_done_callback(self._tasks.discard)
 
     def _stream(self, request: Request) -> None:
-        begin = self._control.openers[request.command.name](**request.args)
+        try:
+            begin = self._control.openers[request.command.name](**request.args)
+        except TrackflowError:
+            raise
+        except Exception as error:
+            self._write(_internal(request, error))
+            return
         self._send(ok(request.id, None))
         self._streams[request.id] = lambda: None
         close = begin(_Outlet(self, request.id))
@@ -238,9 +244,7 @@ class _Client(asyncio.Protocol):
         except TrackflowError as error:
             return encode(failed(request.id, error.code, error.text, error.hint)), error.code
         except Exception as error:
-            log.exception("command %s", request.command.name)
-            text = f"{type(error).__name__}: {error}"
-            return encode(failed(request.id, "internal", text, "this is a bug; the daemon's log has more")), "internal"
+            return _internal(request, error), "internal"
 
     def _not_permitted(self, request: Request) -> tuple[bytes, str]:
         text = f"{request.command.name} changes what the daemon does: this user may only look"
@@ -257,6 +261,13 @@ class _Client(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > MAX_UNREAD:
             log.warning("a control client that does not read is closed")
             self._transport.abort()
+
+
+def _internal(request: Request, error: Exception) -> bytes:
+    """Answer of a request that met a mistake of ours (called where that is handled)."""
+    log.exception("command %s", request.command.name)
+    text = f"{type(error).__name__}: {error}"
+    return encode(failed(request.id, "internal", text, "this is a bug; the daemon's log has more"))
 
 
 class _Outlet:
