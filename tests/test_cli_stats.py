@@ -6,61 +6,17 @@ import csv
 import io
 import json
 import tempfile
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.control_stage import stage
 from trackflowd import cli, stats
-from trackflowd.cli_stats import local_zone, period
-from trackflowd.errors import QueryError
+from trackflowd.cli_stats import local_zone
 
-ZONE = timezone(timedelta(hours=2), "EET")
-NOW = datetime(2026, 11, 23, 15, 30, tzinfo=ZONE)
 FIXED = ["--from", "2026-11-01T00:00Z", "--to", "2026-11-02T00:00Z", "--zone", "Europe/Berlin"]
 BOUNDS = {"from": 1_793_491_200_000, "to": 1_793_577_600_000}
-
-
-@pytest.mark.parametrize(
-    ("span", "start", "end", "expected"),
-    [
-        ("24h", None, None, ("2026-11-22T15:30", "2026-11-23T15:30")),
-        ("7d", None, None, ("2026-11-16T15:30", "2026-11-23T15:30")),
-        ("90m", None, "2026-11-20", ("2026-11-19T22:30", "2026-11-20T00:00")),
-        ("today", None, None, ("2026-11-23T00:00", "2026-11-23T15:30")),
-        ("yesterday", None, None, ("2026-11-22T00:00", "2026-11-23T00:00")),
-        ("week", None, None, ("2026-11-23T00:00", "2026-11-23T15:30")),
-        ("month", None, None, ("2026-11-01T00:00", "2026-11-23T15:30")),
-        ("last-month", None, None, ("2026-10-01T00:00", "2026-11-01T00:00")),
-        ("24h", "2026-11-01", None, ("2026-11-01T00:00", "2026-11-23T15:30")),
-        ("24h", "2026-11-01T12:00", "2026-11-02", ("2026-11-01T12:00", "2026-11-02T00:00")),
-    ],
-)
-def test_a_period_is_read(span: str, start: str | None, end: str | None, expected: tuple[str, str]) -> None:
-    found = period(span, start, end, NOW)
-    assert (found.start, found.end) == tuple(datetime.fromisoformat(text).replace(tzinfo=ZONE) for text in expected)
-
-
-def test_a_date_with_its_own_zone_keeps_it() -> None:
-    assert period("24h", "2026-11-01T00:00Z", None, NOW).start_ms == BOUNDS["from"]
-
-
-def test_hours_back_are_hours_and_days_back_are_days_across_a_change_of_the_clock() -> None:
-    noon = datetime(2026, 3, 29, 12, tzinfo=ZoneInfo("Europe/Berlin"))
-    assert period("24h", None, None, noon).start.isoformat() == "2026-03-28T11:00:00+01:00"
-    assert period("1d", None, None, noon).start.isoformat() == "2026-03-28T12:00:00+01:00"
-
-
-@pytest.mark.parametrize(
-    ("span", "start", "end"),
-    [("soon", None, None), ("0d", None, None), ("7d", "x", None), ("7d", "2026-12-01", None), ("99999w", None, None)],
-)
-def test_what_is_no_period_is_refused(span: str, start: str | None, end: str | None) -> None:
-    with pytest.raises(QueryError):
-        period(span, start, end, NOW)
 
 
 def test_the_zone_of_the_machine_is_found_by_name(tmp_path: Path) -> None:
@@ -100,6 +56,8 @@ def test_the_daemon_is_asked_with_everything_that_was_said(tmp_path: Path) -> No
             "where": ["page is /", "country is not DE"],
         }
     ]  # fmt: skip
+    [found] = asked(tmp_path, LIST, "pages", "--offset", "20", *FIXED)
+    assert found["offset"] == 20
     words = ["--step", "page is /", "--step", "event is signup", "--window", "2h", *FIXED]
     [found] = asked(tmp_path, {"period": BOUNDS, "funnels": []}, "funnels", *words)
     assert (found["steps"], found["window"]) == (["page is /", "event is signup"], 7200)
@@ -123,6 +81,11 @@ def test_people_are_told_site_period_and_filters(tmp_path: Path, capsys: pytest.
     assert head == "demo�  2026-11-01 00:00 to 2026-11-02 00:00 UTC  page is /"
     assert names.split() == ["pages", "visitors", "views", "engaged", "scroll"]
     assert row.split() == ["/", "1", "████████████████", "2", "500", "ms", "-"]
+
+
+def test_people_are_told_that_there_is_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked(tmp_path, {**LIST, "next": 10}, "pages", *FIXED)
+    assert capsys.readouterr().out.splitlines()[-1] == "more: --offset 10"
 
 
 def test_json_holds_what_was_asked_and_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

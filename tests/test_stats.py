@@ -166,6 +166,23 @@ def test_a_list_has_the_rows_of_the_events_in_the_same_order(name: str, ask: Ask
     assert [list(row) for row in value[name][:1]] in ([], [[c.name for c in stats.STATISTICS[name].columns]])
 
 
+@pytest.mark.parametrize(("name", "args"), [(name, {}) for name in LISTS] + [("properties", {"property": "plan"})])
+def test_the_pages_of_a_list_are_the_list(name: str, args: dict[str, Any], ask: Ask) -> None:
+    whole = ask(name, ALL, **args)
+    assert "next" not in whole
+    size = max(len(whole[name]) // 2, 1)
+    found, at = [], 0
+    while True:
+        page = ask(name, ALL, limit=size, offset=at, **args)
+        found += page[name]
+        if "next" not in page:
+            break
+        assert (len(page[name]), page["next"]) == (size, at + size)
+        at = page["next"]
+    assert found == whole[name]
+    assert ask(name, ALL, limit=size, offset=len(found), **args)[name] == []
+
+
 def test_the_values_of_a_property_are_counted(ask: Ask, asked: Asked) -> None:
     args, question, reference = asked
     assert ask("properties", question, property="plan", **args)["properties"] == reference.values("plan")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from trackflowd.cli_stats import period
 from trackflowd.stats.catalogue import STATISTICS, TOTALS, VALUES, Column
+from trackflowd.stats.spans import period
 
 DOCS = (Path(__file__).parent.parent / "docs" / "statistics.md").read_text()
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from trackflowd import cli_stats
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_spool import confirmed
@@ -18,6 +17,7 @@ from trackflowd.cli_text import Style, clean, count, fit, say, table, to_json
 from trackflowd.client import Client
 from trackflowd.errors import ConfigError, QueryError
 from trackflowd.events import MAX_PAGE, SHOWN
+from trackflowd.stats import spans
 
 Event = Mapping[str, Any]
 
@@ -124,7 +124,7 @@ def selected(args: argparse.Namespace, now: datetime) -> dict[str, Any]:
     """
     what = {key: getattr(args, key) for key in ("site", "name", "user", "visitor", "id") if getattr(args, key)}
     if span := getattr(args, "period", None):
-        period = cli_stats.period(span, args.start, args.end, now)
+        period = spans.period(span, args.start, args.end, now)
         return what | {"from": period.start_ms, "to": period.end_ms}
     for key, text in (("from", args.start), ("to", args.end)):
         if text:
@@ -172,7 +172,7 @@ def _list(args: argparse.Namespace) -> int:
         raise ConfigError("--limit: 0 or more was expected", "0 shows all")
     what = selected(args, now := datetime.now().astimezone())
     if not {"user", "visitor", "id", "from", "to"} & what.keys():
-        period = cli_stats.period("24h", None, None, now)
+        period = spans.period("24h", None, None, now)
         what |= {"from": period.start_ms, "to": period.end_ms}
     with connect(args) as client:
         found = paged(client, what, args.limit, not args.oldest_first)

@@ -42,7 +42,7 @@ def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhous
     Returns:
         ``period`` (``from`` and ``to``, ms since 1970 UTC), the rows under the statistic's name, or, for "overview" and
         "live", under those of their parts; there ``totals`` are numbers by name, and ``previous`` the same of the
-        ``previous_period``.
+        ``previous_period``. ``next``, where a list goes on: the offset of its next page.
 
     Raises:
         QueryError: no such statistic, arguments that make no sense, no such site, or what run raises.
@@ -75,15 +75,22 @@ class _Asked:
             "retention": self._retention,
         }
         name = self._request.name
-        return special[name]() if name in special else {name: self._list(name, STATISTICS[name].columns)}
+        return special[name]() if name in special else self._page(name, name, STATISTICS[name].columns)
 
     def _ask(self, file: str, scope: Scope, **more: Any) -> Sequence[Mapping[str, Any]]:
         sql, params = compose(self._store, file, scope, more)
         return self._run(sql, params)
 
-    def _list(self, file: str, columns: Sequence[Column], **more: Any) -> list[Any]:
-        found = self._ask(file, self._scope, limit=self._request.limit, **more)
+    def _list(self, file: str, columns: Sequence[Column], more_rows: int = 0, **more: Any) -> list[Any]:
+        request = self._request
+        found = self._ask(file, self._scope, limit=request.limit + more_rows, offset=request.offset, **more)
         return [{column.name: column.of(row) for column in columns} for row in found]
+
+    def _page(self, name: str, file: str, columns: Sequence[Column], **more: Any) -> dict[str, Any]:
+        """A page of a list, and ``next``, the offset of the one behind it, if there is one."""
+        limit = self._request.limit
+        found = self._list(file, columns, 1, **more)
+        return {name: found[:limit], **({"next": self._request.offset + limit} if len(found) > limit else {})}
 
     def _overview(self) -> dict[str, Any]:
         value = {"totals": self._totals(self._scope)}
@@ -121,8 +128,8 @@ class _Asked:
 
     def _properties(self) -> dict[str, Any]:
         if not self._request.property:
-            return {"properties": self._list("properties", STATISTICS["properties"].columns)}
-        return {"properties": self._list("property", VALUES, property=self._request.property)}
+            return self._page("properties", "properties", STATISTICS["properties"].columns)
+        return self._page("properties", "property", VALUES, property=self._request.property)
 
     def _live(self) -> dict[str, Any]:
         end = self._scope.end_ms

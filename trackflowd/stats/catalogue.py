@@ -188,5 +188,14 @@ STATISTICS: Mapping[str, Statistic] = {
     ),
 }
 
+#: Statistics whose answer has several lists.
+OF_PARTS = ("overview", "live")
+
+
+def paged(name: str) -> bool:
+    """Whether a statistic is one list that may go on behind its last row."""
+    return "limit" in STATISTICS[name].takes and name not in OF_PARTS
+
+
 #: Columns of "properties" for the values of one.
 VALUES = (_text("value"), EVENTS, VISITORS)

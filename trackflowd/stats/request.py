@@ -10,13 +10,16 @@ from typing import Any
 
 from trackflowd.errors import QueryError
 from trackflowd.stats import filters, periods
-from trackflowd.stats.catalogue import STATISTICS
+from trackflowd.stats.catalogue import STATISTICS, paged
 from trackflowd.stats.compose import Scope
 from trackflowd.stats.filters import Filter
 
 #: Rows of one list, unless asked otherwise, and at most.
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1000
+
+#: Rows of a list that a page may leave out before its first: a store holds them while it sorts.
+MAX_OFFSET = 1_000_000
 
 #: Steps of a funnel at most: what a person can read, and a level of subqueries each.
 MAX_STEPS = 8
@@ -46,6 +49,7 @@ class Request:
         scope: which events.
         zone: where days begin.
         limit: rows of each list.
+        offset: rows left out before them; 0 where an answer has several lists.
         interval: width of a bucket of time; "" for what suits the period.
         property: name of the one whose values are asked for, or "".
         steps: of a funnel, as texts and as filters.
@@ -56,6 +60,7 @@ class Request:
     scope: Scope
     zone: tzinfo
     limit: int
+    offset: int
     interval: str
     property: str
     steps: tuple[tuple[str, Filter], ...]
@@ -68,8 +73,8 @@ def read(name: str, args: Mapping[str, Any]) -> Request:
     Args:
         name: of the statistic.
         args: ``site`` ("": all), ``from`` and ``to`` (ms since 1970 UTC; 0: the statistic's own period, until now),
-            ``zone`` (IANA), ``where`` (filters as texts), ``bots``, ``limit``, ``interval``, ``property``, ``steps``
-            (texts), ``window`` (seconds). Any may be absent, empty or 0.
+            ``zone`` (IANA), ``where`` (filters as texts), ``bots``, ``limit``, ``offset``, ``interval``, ``property``,
+            ``steps`` (texts), ``window`` (seconds). Any may be absent, empty or 0.
 
     Raises:
         QueryError: it does not.
@@ -85,6 +90,11 @@ def read(name: str, args: Mapping[str, Any]) -> Request:
     limit = _number(args, "limit", DEFAULT_LIMIT)
     if not 1 <= limit <= MAX_LIMIT:
         raise QueryError(f"limit: {limit} is not between 1 and {MAX_LIMIT}")
+    offset = _number(args, "offset", 0)
+    if not 0 <= offset <= (MAX_OFFSET if paged(name) else 0):
+        raise QueryError(
+            f"offset: {offset} is not between 0 and {MAX_OFFSET}" if paged(name) else f"{name} has no pages: no offset"
+        )
     if not 1 <= window <= _LATEST_MS // 1000:
         raise QueryError(f"window: {window} s is no span of time")
     site, named = str(args.get("site") or ""), str(args.get("property") or "")
@@ -95,6 +105,7 @@ def read(name: str, args: Mapping[str, Any]) -> Request:
         scope=Scope(start_ms, end_ms, site, where, bool(args.get("bots"))),
         zone=periods.zone(str(args.get("zone") or "")),
         limit=limit,
+        offset=offset,
         interval=str(args.get("interval") or ""),
         property=named,
         steps=steps,

@@ -8,4 +8,4 @@ SELECT
 FROM kept
 GROUP BY browser
 ORDER BY visitors DESC, views DESC, events DESC, browser
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

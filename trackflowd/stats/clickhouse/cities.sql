@@ -10,4 +10,4 @@ SELECT
 FROM kept
 GROUP BY country, region, city
 ORDER BY visitors DESC, views DESC, events DESC, country, region, city
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

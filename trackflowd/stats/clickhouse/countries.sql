@@ -8,4 +8,4 @@ SELECT
 FROM kept
 GROUP BY country
 ORDER BY visitors DESC, views DESC, events DESC, country
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -8,4 +8,4 @@ SELECT
 FROM kept
 GROUP BY device
 ORDER BY visitors DESC, views DESC, events DESC, device
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

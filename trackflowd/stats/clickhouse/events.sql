@@ -5,4 +5,4 @@ FROM kept
 WHERE name NOT IN ('pageview', 'leave')
 GROUP BY name
 ORDER BY events DESC, visitors DESC, event
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

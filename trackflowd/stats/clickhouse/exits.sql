@@ -11,4 +11,4 @@ FROM visits AS v
 WHERE v.views > 0
 GROUP BY page
 ORDER BY visits DESC, visitors DESC, views DESC, page
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -10,4 +10,4 @@ SELECT
 FROM visits AS v
 GROUP BY medium
 ORDER BY visits DESC, visitors DESC, views DESC, medium
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -8,4 +8,4 @@ SELECT
 FROM kept
 GROUP BY os
 ORDER BY visitors DESC, views DESC, events DESC, os
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -5,4 +5,4 @@ FROM kept
 WHERE path <> ''
 GROUP BY path
 ORDER BY visitors DESC, views DESC, page
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -10,4 +10,4 @@ ARRAY JOIN mapKeys(props) AS key, mapValues(props) AS text
 WHERE name <> 'leave'
 GROUP BY key
 ORDER BY events DESC, visitors DESC, property
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

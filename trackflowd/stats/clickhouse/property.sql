@@ -5,4 +5,4 @@ FROM kept
 WHERE name <> 'leave' AND mapContains(props, {property:String})
 GROUP BY value
 ORDER BY events DESC, visitors DESC, value
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -9,4 +9,4 @@ SELECT
 FROM kept
 GROUP BY country, region
 ORDER BY visitors DESC, views DESC, events DESC, country, region
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

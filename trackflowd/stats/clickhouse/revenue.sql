@@ -5,4 +5,4 @@ FROM kept
 WHERE revenue <> 0
 GROUP BY currency
 ORDER BY orders DESC, buyers DESC, currency
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

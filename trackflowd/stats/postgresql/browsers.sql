@@ -13,4 +13,4 @@ FROM
 ) AS v
 GROUP BY v.browser
 ORDER BY visitors DESC, views DESC, events DESC, browser
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -13,4 +13,4 @@ FROM
 ) AS v
 GROUP BY v.country, v.region, v.city
 ORDER BY visitors DESC, views DESC, events DESC, country, region, city
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -13,4 +13,4 @@ FROM
 ) AS v
 GROUP BY v.device
 ORDER BY visitors DESC, views DESC, events DESC, device
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

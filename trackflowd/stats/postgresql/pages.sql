@@ -16,4 +16,4 @@ FROM
 ) AS p
 GROUP BY p.path
 ORDER BY visitors DESC, views DESC, page
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

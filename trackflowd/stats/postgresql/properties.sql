@@ -10,4 +10,4 @@ CROSS JOIN LATERAL jsonb_each_text(props) AS p (key, text)
 WHERE name <> 'leave'
 GROUP BY property
 ORDER BY events DESC, visitors DESC, property
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

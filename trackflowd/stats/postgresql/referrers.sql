@@ -10,4 +10,4 @@ SELECT
 FROM visits AS v
 GROUP BY referrer
 ORDER BY visits DESC, visitors DESC, views DESC, referrer
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -13,4 +13,4 @@ FROM
 ) AS v
 GROUP BY v.country, v.region
 ORDER BY visitors DESC, views DESC, events DESC, country, region
-LIMIT {limit:UInt32}
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}
