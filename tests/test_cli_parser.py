@@ -36,12 +36,15 @@ def test_the_commands_are_these() -> None:
         *("spool list", "spool dump", "spool drop", "spool release"),
         *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
         *("replay", "migrate", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
+        *("tokens list", "tokens add", "tokens rotate", "tokens revoke"),
         *("ring check", "ring dump", "geo update", "geo lookup", "geo ask", "verify"),
     ]
 
 
 @pytest.mark.parametrize(
-    "path", [(), ("stats",), ("spool",), ("quarantine",), ("tasks",), ("ring",), ("geo",), *OPERATOR], ids=" ".join
+    "path",
+    [(), ("stats",), ("spool",), ("quarantine",), ("tasks",), ("tokens",), ("ring",), ("geo",), *OPERATOR],
+    ids=" ".join,
 )
 def test_every_help_of_trackflow_has_examples(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

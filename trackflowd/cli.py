@@ -37,6 +37,7 @@ from trackflowd import (
     cli_stats,
     cli_steer,
     cli_tasks,
+    cli_tokens,
     cli_tools,
     cli_verify,
 )
@@ -163,6 +164,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_replay.add_commands(commands)
     cli_migrate.add_commands(commands)
     cli_tasks.add_commands(commands)
+    cli_tokens.add_commands(commands)
     cli_tools.add_commands(commands)
     cli_verify.add_commands(commands)
     return parser

@@ -12,9 +12,9 @@ its salt a visitor hash can no longer be checked against an address. ``secure_de
 destroyed salt in the database, and the journal mode is DELETE, not WAL, which would keep a copy
 until its next checkpoint. Neither file belongs in a backup.
 
-The database also holds the long jobs and the tombstones of erasures, one row each; ``tasks`` and
-``tombstones`` read and write those through ``execute``. Its schema is ``MIGRATIONS``: numbered, forward
-only, each step in one transaction.
+The database also holds the long jobs, the tombstones of erasures and the tokens of the admin listener,
+one row each; ``tasks``, ``tombstones`` and ``tokens`` read and write those through ``execute``. Its
+schema is ``MIGRATIONS``: numbered, forward only, each step in one transaction.
 """
 
 from __future__ import annotations
@@ -74,13 +74,26 @@ CREATE TABLE tombstones (
     task INTEGER
 ) STRICT;
 """,
+    # hash: SHA-256 of the secret, which stands nowhere. AUTOINCREMENT: a number is never given twice.
+    """
+CREATE TABLE tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    scope TEXT NOT NULL CHECK (scope IN ('read', 'admin')),
+    hash BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    used_ms INTEGER,
+    revoked_ms INTEGER
+) STRICT;
+""",
 )
 SCHEMA = len(MIGRATIONS)
 
 #: What a person loses who moves the file aside.
 _LOST = (
-    "today's visitors are then counted anew, the list of long jobs is lost, and so are the tombstones of erasures: "
-    "a replay could bring back what was erased"
+    "today's visitors are then counted anew, the list of long jobs and every token of the admin listener are lost, "
+    "and so are the tombstones of erasures: a replay could bring back what was erased"
 )
 
 

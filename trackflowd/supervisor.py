@@ -49,6 +49,7 @@ from trackflowd.tail import Row, Tail, Watcher
 from trackflowd.taskkinds import KINDS
 from trackflowd.taskrunner import Runner
 from trackflowd.tasks import Table
+from trackflowd.tokens import Tokens
 from trackflowd.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ class Supervisor:
             self.tombstones = Tombstones(self.state, self.data_dir.path)
             self.tombstones.publish()
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
+            self.tokens = Tokens(self.state)
             self._commands = Commands(self)
             commands = self._commands.handlers(), self._commands.openers()
             self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path))
@@ -284,6 +286,7 @@ class Supervisor:
         for child in (*self.crew.children("worker"), *self.crew.children("flusher")):  # only after an exception
             child.kill()
             child.process.wait()
+        self.tokens.save()
         self.state.close()
         self.crew.close()
         self.logbook.close()

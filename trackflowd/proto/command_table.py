@@ -365,4 +365,32 @@ _CHANGING = (
     ),
 )
 
-COMMANDS: Mapping[str, Command] = {command.name: command for command in (*_LOOKING, *_ASKING, *_STEERING, *_CHANGING)}
+_WHICH = Arg("which", "text", "its number, or its name")
+
+_TOKENS = (
+    Command(
+        "tokens", "bearer tokens of the admin listener, newest first", (),
+        "`id`, `name`, `scope`, `state` (active, expired, revoked), `created_ms`, `expires_ms`, `used_ms`, "
+        "`revoked_ms` (null: never, not yet); no secret", "tokens list",
+    ),
+    Command(
+        "token_add", "make a token of the admin listener",
+        (Arg("name", "text", "whose or what for; letters, digits, ._-"), Arg("scope", "text", "read or admin", "read"),
+         Arg("expires", "number", "seconds it lasts; 0: for ever", 0)),
+        "as `tokens` has it, and `token`, its text, this once. Errors `token_exists`, `too_many_tokens`", "tokens add",
+        acting=True,
+    ),
+    Command(
+        "token_revoke", "have a token, or all of a name, not work any more", (_WHICH,),
+        "`revoked`: those. Error `no_token`: none that works", "tokens revoke", acting=True,
+    ),
+    Command(
+        "token_rotate", "make a successor of a token; the old one works beside it for a while",
+        (_WHICH, Arg("overlap", "number", "seconds it does", 86_400)),
+        "as `token_add`, and `old`: the one before. Error `no_token`", "tokens rotate", acting=True,
+    ),
+)  # fmt: skip
+
+COMMANDS: Mapping[str, Command] = {
+    command.name: command for command in (*_LOOKING, *_ASKING, *_STEERING, *_CHANGING, *_TOKENS)
+}
