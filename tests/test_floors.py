@@ -104,7 +104,8 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "offices",
         (
-            *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control", "admin"),
+            *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control"),
+            *("admin", "admin_*"),
             *("budget", "salts"),
             *(
                 "peer",
@@ -155,6 +156,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "urwid": ("console.*",),
     "setproctitle": ("proc",),
     "sqlite3": ("state",),
+    "h11": ("admin_http",),
 }
 
 #: What a module that only knows meaning may not touch.

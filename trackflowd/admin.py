@@ -1,73 +1,70 @@
-"""The admin listener: what probes ask.
+"""The admin listener: who may ask what, and which route answers. docs/admin.md is its manual.
 
-=========  ==================================================================================
-GET        answer
-=========  ==================================================================================
-/healthz   200 while the supervisor runs: restart the daemon if this fails
-/readyz    200 if an event taken now can be delivered, else 503 with the reason in words:
-           send clients elsewhere, do not restart
-=========  ==================================================================================
+::
 
-Probes send one small request, so that is all that is understood: no body, no keep-alive.
+    target read ─▶ token, if the path is under /v1/ ─▶ route, method ─▶ scope ─▶ the route's handler
+      400             401                                404, 405        403        200, 202, 4xx, 5xx
+
+Tokens are asked for before anything is said of what is there, on loopback too: every process of the machine can
+connect there, and a browser can be made to. Probes need none.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
+import ipaddress
 import logging
-import socket
-from collections.abc import Callable, Mapping
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from trackflowd import listeners
+from trackflowd.admin_http import Server
+from trackflowd.admin_words import STATUS, Answer, Call, HttpError, Request, refusal
+from trackflowd.errors import TrackflowError
+from trackflowd.proto import target as targets
+from trackflowd.proto.target import Target
+from trackflowd.tokens import ADMIN, READ, Token, TokenRefused, Tokens
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a request's head. Probes send 200.
-MAX_HEAD = 8192
-#: Seconds for a request to arrive and its answer to leave.
-DEADLINE = 5.0
-#: Connections at one time.
-MAX_CONNECTIONS = 64
+#: Paths under this need a token, whatever stands there.
+PROTECTED = "v1"
+#: Scope of a route that anybody may read on loopback, and elsewhere who has a token.
+NEAR = "near"
+_REALM = 'Bearer realm="trackflow"'
 
-_STATUS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
-
-#: What a path answers: status and a JSON object.
-Answer = tuple[int, Mapping[str, Any]]
+Handler = Callable[[Call], Awaitable[Answer]]
 
 
-def respond(head: bytes, routes: Mapping[str, Callable[[], Answer]]) -> bytes:
-    """Answer to a request's head, ready to be sent.
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table.
 
     Args:
-        head: up to and with the empty line.
-        routes: by path.
+        method: GET (which also answers HEAD), PATCH or DELETE.
+        path: segments; ``{name}`` is any one, not empty.
+        handler: answers it.
+        scope: of the token it takes: READ, ADMIN or NEAR; "": none is needed.
     """
-    words = head.split(b"\r\n", 1)[0].split(b" ")
-    if len(words) != 3 or not words[2].startswith(b"HTTP/1.") or not head.endswith(b"\r\n\r\n"):
-        return _render(400, {"error": "malformed", "reason": "not an HTTP/1.1 request"}, False)
-    only_head = words[0] == b"HEAD"
-    if words[0] not in (b"GET", b"HEAD"):
-        return _render(405, {"error": "method", "reason": "GET and HEAD are served here"}, False)
-    route = routes.get(words[1].split(b"?", 1)[0].decode("ascii", "replace"))
-    if route is None:
-        return _render(404, {"error": "not_found", "reason": f"served here: {', '.join(routes)}"}, only_head)
-    status, value = route()
-    return _render(status, value, only_head)
 
+    method: str
+    path: str
+    handler: Handler
+    scope: str = READ
 
-def _render(status: int, value: Mapping[str, Any], only_head: bool) -> bytes:
-    body = json.dumps(value).encode() + b"\n"
-    head = (
-        f"HTTP/1.1 {status} {_STATUS[status]}\r\n"
-        "Content-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        "Cache-Control: no-store\r\n"
-        f"{'Allow: GET, HEAD' + chr(13) + chr(10) if status == 405 else ''}"
-        "Connection: close\r\n\r\n"
-    ).encode()
-    return head if only_head else head + body
+    def match(self, target: Target) -> dict[str, str] | None:
+        """What stands for the names; None: another path."""
+        pattern = self.path[1:].split("/")
+        if len(pattern) != len(target.segments):
+            return None
+        found = {}
+        for want, have in zip(pattern, target.segments, strict=True):
+            if want.startswith("{") and have:
+                found[want[1:-1]] = have
+            elif want != have:
+                return None
+        return found
 
 
 class Admin:
@@ -75,15 +72,18 @@ class Admin:
 
     Args:
         address: "host:port"; port 0: any free one.
-        routes: by path.
+        routes: the table.
+        tokens: who may ask.
     """
 
-    def __init__(self, address: str, routes: Mapping[str, Callable[[], Answer]]) -> None:
-        self._address = address
+    def __init__(self, address: str, routes: Sequence[Route], tokens: Tokens) -> None:
+        self._server = Server(address, self._answer)
         self._routes = routes
-        self._server: asyncio.Server | None = None
-        self._open = 0
-        self.address = ""
+        self._tokens = tokens
+        self._listens = False
+        self._near = True
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._refused: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Listen; ``address`` is then the real one.
@@ -91,32 +91,92 @@ class Admin:
         Raises:
             ConfigError: the address cannot be used.
         """
-        sock: socket.socket = listeners.bind(self._address, "admin.listen")
-        self.address = listeners.address_of(sock)
-        self._server = await asyncio.start_server(self._serve, sock=sock, limit=MAX_HEAD)
+        await self._server.start()
+        self._listens = True
+        self._near = ipaddress.ip_address(self.address.rpartition(":")[0].strip("[]")).is_loopback
+        if not self._near:
+            log.warning("admin.listen: %s is not loopback: tokens and answers cross the network in clear; "
+                        "put a proxy with TLS in front, or a firewall", self.address)  # fmt: skip
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
-        try:
-            if self._open <= MAX_CONNECTIONS:
-                async with asyncio.timeout(DEADLINE):
-                    await self._exchange(reader, writer)
-        except (TimeoutError, OSError, asyncio.IncompleteReadError):
-            pass  # a probe that left or dawdles: nothing to tell it
-        finally:
-            self._open -= 1
-            writer.close()
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.LimitOverrunError:
-            head = b""
-        writer.write(respond(head, self._routes))
-        await writer.drain()
+    @property
+    def address(self) -> str:
+        """Where it listens; "": nowhere."""
+        return self._server.address if self._listens else ""
 
     def close(self) -> None:
         """Stop listening."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._server.close()
+
+    def counts(self) -> Mapping[str, Any]:
+        """What was asked since the start: ``connections`` now, ``requests`` by route and status, ``refused`` by code.
+
+        Bounded: a path that no route has counts as "other".
+        """
+        return {
+            "connections": len(self._server.connections),
+            "requests": [
+                {"route": route, "status": status, "count": count}
+                for (route, status), count in sorted(self._requests.items())
+            ],
+            "refused": dict(sorted((self._refused + self._server.refused).items())),
+        }
+
+    async def _answer(self, request: Request) -> Answer:
+        name, answer = await self._routed(request)
+        self._requests[name, answer.status] += 1
+        return answer
+
+    async def _routed(self, request: Request) -> tuple[str, Answer]:
+        """Name of the route for the counters, and the answer."""
+        name = "other"
+        try:
+            target = targets.read(request.target)
+            token = self._admitted(request) if target.segments[0] == PROTECTED else None
+            found = [(route, path) for route in self._routes if (path := route.match(target)) is not None]
+            if not found:
+                raise HttpError("not_found", "nothing is served here", "docs/admin.md has the routes")
+            name = found[0][0].path
+            method = "GET" if request.method == "HEAD" else request.method
+            route, path = next((one for one in found if one[0].method == method), (None, {}))
+            if route is None:
+                raise _method(request.method, [one.method for one, _ in found])
+            if route.scope and token is None and not (route.scope == NEAR and self._near):
+                token = self._admitted(request)
+            _check_scope(route.scope, token)
+            return name, await route.handler(Call(target, path, request.body, token))
+        except TrackflowError as error:
+            self._refused[error.code if error.code in STATUS else "internal"] += 1
+            return name, refusal(error)
+        except Exception as error:
+            log.exception("%s %s", request.method, name)
+            self._refused["internal"] += 1
+            return name, refusal(
+                HttpError("internal", type(error).__name__, "this is a bug; the daemon's log has more")
+            )
+
+    def _admitted(self, request: Request) -> Token:
+        """The token of who asks (RFC 6750)."""
+        given = request.authorization
+        if len(given) > 1:
+            raise HttpError("bad_request", "more than one Authorization header")
+        scheme, _, text = (given[0] if given else "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            hint = "send Authorization: Bearer TOKEN; `trackflow tokens add NAME` makes one"
+            raise HttpError("token_missing", "a token is needed here", hint, [("WWW-Authenticate", _REALM)])
+        try:
+            return self._tokens.check(text.strip(), time.time_ns() // 1_000_000)
+        except TokenRefused as error:
+            why = f'{_REALM}, error="invalid_token", error_description="{error.text}"'
+            raise HttpError(error.code, error.text, error.hint, [("WWW-Authenticate", why)]) from error
+
+
+def _check_scope(scope: str, token: Token | None) -> None:
+    if scope == ADMIN and token is not None and token.scope != ADMIN:
+        why = f'{_REALM}, error="insufficient_scope", scope="{ADMIN}"'
+        hint = "`trackflow tokens add NAME --scope admin` makes one that may"
+        raise HttpError("scope", "this token may only read", hint, [("WWW-Authenticate", why)])
+
+
+def _method(method: str, served: Sequence[str]) -> HttpError:
+    allowed = ", ".join(sorted({*served, *(["HEAD"] if "GET" in served else [])}))
+    return HttpError("method", f"{method[:20]} is not served here", f"served: {allowed}", [("Allow", allowed)])

@@ -83,6 +83,7 @@ class Commands:
             "control": daemon.cfg.control.socket,
         }
         value["geo"] = geo
+        value["admin"] = daemon.admin.counts()
         value["machine"] = self._machine.look(time.monotonic())
         self._shares.add(value["processes"])
         return value

@@ -182,12 +182,13 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The listener for probes."""
+    """The listener for probes and programs: docs/admin.md."""
 
     listen: str = option(
         "127.0.0.1:8081",
         ADDRESS,
-        "Where /healthz and /readyz are answered. Port 0: any free one; empty: nowhere.",
+        "Where probes (/healthz, /readyz) and the admin API (/v1/…, with tokens) are answered. Port 0: any free one; "
+        "empty: nowhere. It speaks plain HTTP: beyond loopback, put TLS in front.",
     )
 
 

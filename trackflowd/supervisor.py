@@ -25,7 +25,9 @@ from typing import Any
 from trackflowd import __version__, proc, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd import log as logs
-from trackflowd.admin import Admin, Answer
+from trackflowd.admin import Admin
+from trackflowd.admin_desk import Desk
+from trackflowd.admin_routes import routes
 from trackflowd.audit import Audit
 from trackflowd.budget import Budget, full_in
 from trackflowd.children import Child
@@ -125,7 +127,9 @@ class Supervisor:
             self._commands = Commands(self)
             commands = self._commands.handlers(), self._commands.openers()
             self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path))
-            self.admin = Admin(cfg.admin.listen, {"/healthz": self._healthz, "/readyz": self._readyz})
+            desk = Desk(self.control.handlers, lambda: self.cfg.query.max_seconds, self.control.audit)
+            table = routes(desk, {"/healthz": self._healthz, "/readyz": self._readyz})
+            self.admin = Admin(cfg.admin.listen, table, self.tokens)
         except BaseException:
             self.logbook.close()
             self.data_dir.close()
@@ -312,13 +316,13 @@ class Supervisor:
 
     # ------------------------------------------------------------------ admin
 
-    def _healthz(self) -> Answer:
-        return 200, {"alive": True, "pid": os.getpid()}
+    def _healthz(self) -> tuple[bool, Mapping[str, Any]]:
+        return True, {"alive": True, "pid": os.getpid()}
 
-    def _readyz(self) -> Answer:
+    def _readyz(self) -> tuple[bool, Mapping[str, Any]]:
         if self.health.ready:
-            return 200, {"ready": True}
-        return 503, {"ready": False, "reason": self.health.reason}
+            return True, {"ready": True}
+        return False, {"ready": False, "reason": self.health.reason}
 
 
 def _printed(on_event: OnEvent, row: Row) -> bool:

@@ -1,0 +1,49 @@
+"""The table of routes of the admin listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trackflowd.admin import Handler, Route
+from trackflowd.admin_desk import Desk
+from trackflowd.admin_events import EventRoutes
+from trackflowd.admin_stats import StatsRoutes
+from trackflowd.admin_words import Answer, Call, json_answer
+from trackflowd.tokens import ADMIN
+
+#: A probe: whether it is so, and what else is to be said.
+Probe = Callable[[], tuple[bool, Mapping[str, Any]]]
+
+
+def routes(desk: Desk, probes: Mapping[str, Probe]) -> Sequence[Route]:
+    """Every route.
+
+    Args:
+        desk: runs commands.
+        probes: by path; answered 200 if it is so, else 503, to anybody.
+    """
+    stats, events = StatsRoutes(desk), EventRoutes(desk)
+    return [
+        *(Route("GET", path, _probe(probe), scope="") for path, probe in probes.items()),
+        Route("GET", "/v1/stats", stats.catalogue),
+        Route("GET", "/v1/stats/{name}", stats.statistic),
+        Route("GET", "/v1/geo/{ip}", stats.geo),
+        Route("GET", "/v1/events", events.events),
+        Route("DELETE", "/v1/events", events.erase_events, ADMIN),
+        Route("GET", "/v1/events/{id}", events.event),
+        Route("PATCH", "/v1/events/{id}", events.correct, ADMIN),
+        Route("DELETE", "/v1/events/{id}", events.erase_event, ADMIN),
+        Route("GET", "/v1/users/{id}/export", events.export_user),
+        Route("DELETE", "/v1/users/{id}", events.erase_user, ADMIN),
+        Route("GET", "/v1/tasks", events.tasks),
+        Route("GET", "/v1/tasks/{id}", events.task),
+    ]
+
+
+def _probe(probe: Probe) -> Handler:
+    async def answer(call: Call) -> Answer:
+        good, value = probe()
+        return json_answer(value, 200 if good else 503)
+
+    return answer
