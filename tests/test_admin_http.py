@@ -24,7 +24,9 @@ async def echo(request: Request) -> Answer:
     if request.target == b"/stream":
         return Answer(200, pieces(3), "text/plain")
     if request.target == b"/breaks":
-        return Answer(200, pieces(3, breaks=True), "text/plain")
+        return Answer(200, pieces(3, breaks=ControlError("the store is gone")), "text/plain")
+    if request.target == b"/bug":
+        return Answer(200, pieces(3, breaks=KeyError("bug")), "text/plain")
     if request.target == b"/endless":
         return Answer(200, pieces(10**6, b"x" * 65536), "text/plain")
     if request.target == b"/big":
@@ -36,11 +38,11 @@ async def echo(request: Request) -> Answer:
     return json_answer(value, 201, [("X-Own", "yes")])
 
 
-async def pieces(count: int, piece: bytes = b"piece ", breaks: bool = False) -> AsyncIterator[bytes]:
+async def pieces(count: int, piece: bytes = b"piece ", breaks: Exception | None = None) -> AsyncIterator[bytes]:
     for _ in range(count):
         yield piece
     if breaks:
-        raise ControlError("the store is gone")
+        raise breaks
 
 
 Story = Callable[[Server, Asker], Awaitable[None]]
@@ -121,6 +123,8 @@ def test_a_stream_that_breaks_off_has_no_end(caplog: pytest.LogCaptureFixture) -
     assert b"HTTP/1.1 200" in answer
     assert b"\r\n0\r\n" not in answer
     assert "an answer breaks off: the store is gone" in caplog.text
+    assert raw(b"GET /bug HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"(reset)")
+    assert "a connection is given up" in caplog.text
     assert raw(b"GET /breaks HTTP/1.0\r\n\r\n", end=False).endswith(b"(reset)")
 
 
@@ -136,6 +140,8 @@ def test_a_stream_that_breaks_off_has_no_end(caplog: pytest.LogCaptureFixture) -
         (b"GET /x HTTP/1.1\r\nHost: a\r\nA: b\r\n c\x00\r\n\r\n", (400, "bad_request")),
         (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", (400, "bad_request")),
         (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\nab", (400, "bad_request")),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nab", (400, "bad_request")),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"9" * 5000, (400, "bad_request")),
         (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", (400, "bad_request")),
         (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", (400, "bad_request")),
         (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", (400, "bad_request")),

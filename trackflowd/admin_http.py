@@ -139,6 +139,9 @@ class _Connection:
             await self._linger()
         except (TimeoutError, OSError, h11.LocalProtocolError):
             pass  # a client that left or does not read: nothing can be told to it
+        except Exception:
+            log.exception("a connection is given up")
+            self._reset()
         finally:
             self._close()
 
@@ -152,6 +155,10 @@ class _Connection:
             pass
         finally:
             self._close()
+
+    def _reset(self) -> None:
+        """Have the client see, when the connection is closed, that it was not meant to end here."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def _close(self) -> None:
         """A client that did not read what it was sent is not waited for."""
@@ -271,8 +278,7 @@ class _Connection:
             # The status was 200 and cannot be taken back: the client can tell by the last chunk that does not come, and
             # by a reset where an end of the connection would be the end of the answer (HTTP/1.0).
             log.warning("an answer breaks off: %s", error)
-            sock = self._writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._reset()
             raise ConnectionAbortedError from error
 
     async def _flush(self, data: bytes) -> None:
