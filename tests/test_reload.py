@@ -1,4 +1,4 @@
-"""reload: what changes, for whom, and that it is all of it or nothing. Under load: tests/process/test_reload_load.py."""
+"""reload: what changes, for whom, and that it is all or nothing. Under load: tests/process/test_reload_load.py."""
 
 from __future__ import annotations
 
