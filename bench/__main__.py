@@ -51,6 +51,11 @@ NOUNS: Mapping[str, Noun] = {
         "move events to another store under traffic, the mover killed; count what is lost",
         "migrate --postgres postgresql://postgres@localhost/bench",
     ),
+    "reload": Noun(
+        "bench.reload",
+        "options and the number of workers changed each second under load; count what fails and what is lost",
+        "reload --seconds 60 --rate 5000",
+    ),
     "report": Noun("bench.report.cli", "one page with charts of documents of runs", "report run.json peers.json"),
     "compare": Noun(
         "bench.report.compare", "what is slower or faster than before, beyond the spread", "compare a.json b.json"

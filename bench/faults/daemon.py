@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shlex
@@ -88,19 +89,32 @@ class Daemon:
         self._sets = {**SETS, "http.listen": f"127.0.0.1:{self.port}", **sets}
         self._process: subprocess.Popen[bytes] | None = None
         self._socket = str(data_dir / "control.sock")
+        self._file = log.with_suffix(".toml")
 
     # ----------------------------------------------------------------- life
 
     def launch(self) -> None:
         """Start it and wait for nothing."""
-        words = [*self._command, "run", "--data-dir", str(self.data_dir)]
-        for name, value in {**self._sets, "daemon.workers": str(self.workers)}.items():
+        self._configure()
+        words = [*self._command, "run", "--data-dir", str(self.data_dir), "-c", str(self._file)]
+        for name, value in self._sets.items():
             words += ["--set", f"{name}={value}"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self.lives += 1
+
+    def _configure(self) -> None:
+        """Write the configuration file, which has what may change while it runs."""
+        self._file.write_text(f"[daemon]\nworkers = {self.workers}\n")
+
+    def change_workers(self, workers: int) -> None:
+        """Have another number of workers while it runs; one that does not answer now finds it at its next start."""
+        self.workers = workers
+        self._configure()
+        with contextlib.suppress(TrackflowError):
+            self.call("reload")
 
     def mend(self) -> bool:
         """Start it again if it has ended by itself, and note how; whether it had."""

@@ -195,6 +195,19 @@ def _change_workers(stage: Stage) -> None:
     stage.daemon.launch()
 
 
+def _reload(stage: Stage) -> None:
+    """Another number of workers, again and again, before those of the last change have settled."""
+    until = time.monotonic() + stage.lasts
+    while time.monotonic() < until:
+        stage.daemon.change_workers(stage.draws.choice([n for n in (1, 2, 3, 4) if n != stage.daemon.workers]))
+        stage.pause(stage.draws.uniform(0.1, 1.0))
+
+
+def _reload_and_kill(stage: Stage) -> None:
+    _reload(stage)
+    _kill_several(stage)
+
+
 def _kill_in_drain(stage: Stage) -> None:
     stage.daemon.terminate()
     stage.pause(stage.lasts)
@@ -340,6 +353,8 @@ KINDS: Mapping[str, Kind] = {
     "stop-all": Kind("SIGSTOP of every process", (0.5, 3), _stop_all, _nothing),
     "drain": Kind("SIGTERM, then another start", (1, 3), _drain, _nothing),
     "change-workers": Kind("SIGTERM, then a start with another number of workers", (1, 3), _change_workers, _nothing),
+    "reload": Kind("a reload with another number of workers, again and again", (1, 3), _reload, _nothing),
+    "reload-and-kill": Kind("the same, and kill -9 of several children", (0.5, 2), _reload_and_kill, _nothing),
     "kill-in-drain": Kind("SIGTERM, and kill -9 before it is done", (0, 1), _kill_in_drain, _nothing),
     "disk-full": Kind("no space left on the data directory's disk", (1, 4), _fill, _disk),
     "disk-full-within": Kind("the same for milliseconds, again and again", (1, 3), _fill_within, _disk),

@@ -108,6 +108,7 @@ class Daemon:
     Args:
         work: directory for its data and its log.
         workers, store, sets: its options.
+        file: its configuration file, which then decides the number of workers; None: none.
 
     Attributes:
         rows_before: rows in the store when it had started.
@@ -116,13 +117,15 @@ class Daemon:
         TargetFailed: it does not start.
     """
 
-    def __init__(self, work: Path, workers: int, store: str, sets: Mapping[str, str]) -> None:
+    def __init__(self, work: Path, workers: int, store: str, sets: Mapping[str, str], file: Path | None = None) -> None:
         self._socket = str(work / "data" / "control.sock")
         self._log = work / "daemon.log"
         self._counts = not store.startswith("null:")
-        options = {**SETS, "daemon.workers": str(workers), "store.url": store, **sets}
+        own = {} if file else {"daemon.workers": str(workers)}
+        options = {**SETS, **own, "store.url": store, **sets}
         words = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
         command = [sys.executable, "-m", "trackflowd.cli", "run", "--data-dir", str(work / "data"), *words]
+        command += ["-c", str(file)] if file else []
         with self._log.open("ab") as log:  # a session of its own: Ctrl-C is for the generator
             self._process = subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
