@@ -36,7 +36,7 @@ def test_every_slot_is_filled_and_values_stay_outside(store: str, name: str) -> 
     assert "{{" not in sql and "OR {start_ms" not in sql and "ok" not in sql
     if name != "sites":
         assert {EVIL, EVIL + "y", EVIL + "z", "ok"} <= set(params.values())
-        own = {"limit", "edges", "window_ms", "property"}
+        own = {"limit", "offset", "edges", "window_ms", "property"}
         assert set(re.findall(r"\{(\w+):", sql)) - own <= params.keys()
 
 
