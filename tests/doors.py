@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from tests import intakes
 from trackflowd.deferred import DeferredDoor, DeferredHall
-from trackflowd.door import Door, Hall
+from trackflowd.door import Door
+from trackflowd.hall import Hall
 from trackflowd.intake import Intake
 from trackflowd.ring.file import RingFile
 from trackflowd.ring.syncer import Syncer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from trackflowd.sections import Http
 NOW = 1_763_900_000.0
 
 
-def make(directory: Path, capacity: int = 1 << 20, **options: Any) -> tuple[Intake, file.RingFile]:
+def make(
+    directory: Path, capacity: int = 1 << 20, sites: Sequence[str] = (), **options: Any
+) -> tuple[Intake, file.RingFile]:
     """An intake and the ring it writes."""
     ring = file.create(directory, 0, capacity)
     finisher = Finisher(Geo(str(directory / "none")), [Salt("all", 0, 2**50, b"s" * 32)])
-    return Intake(Http(**options), dialects.load(), finisher, ring.writer, NOW), ring
+    return Intake(Http(**options), dialects.load(), finisher, ring.writer, NOW, sites), ring
 
 
 def rows(ring: file.RingFile, end: int | None = None) -> list[dict[str, Any]]:

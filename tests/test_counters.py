@@ -7,6 +7,7 @@ import re
 import pytest
 
 from trackflowd import counters
+from trackflowd.proto import dialects
 
 
 @pytest.mark.parametrize("table", [counters.WORKER, counters.FLUSHER])
@@ -27,6 +28,12 @@ def test_names_of_worker_and_flusher_do_not_meet() -> None:
 def test_refusal_codes_are_unique_words() -> None:
     assert len(set(counters.REFUSALS)) == len(counters.REFUSALS)
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", code) for code in counters.REFUSALS)
+
+
+def test_a_wire_format_has_its_counters_and_its_module() -> None:
+    assert tuple(dialect.name for dialect in dialects.load()) == counters.DIALECTS
+    names = {counter.name for counter in counters.WORKER}
+    assert {f"{what}_{name}" for what in ("accepted", "refused") for name in counters.DIALECTS} <= names
 
 
 def test_the_signature_is_that_of_these_tables() -> None:

@@ -14,6 +14,7 @@ from tests.doors import DiskHouse, Wire
 from tests.workers import post, split_answers
 from trackflowd import deferred
 from trackflowd.door import LINGER
+from trackflowd.histogram import GRAIN
 
 EVENT = b'{"site":"example.org","name":"n"}'
 GET = b"GET /t.js HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n"
@@ -264,6 +265,28 @@ def test_a_disk_that_hangs_ends_in_a_connection_dropped_without_a_word(house: Di
     assert wire.sent == b""
 
 
+def test_the_time_of_a_request_includes_its_sync(house: DiskHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1]
+    monkeypatch.setattr("trackflowd.deferred.monotonic_ns", lambda: clock[0])
+    door, wire = house.come()
+    door.data_received(ONE)
+    clock[0] += 1_000_000
+    house.come()[0].data_received(GET)  # has no rows: answered at once
+    assert house.hall.took == {0: 1}
+    clock[0] += 2_000_000
+    house.sync()
+    assert statuses(wire) == [200]
+    assert house.hall.took == {0: 1, 3_000_000 >> GRAIN: 1}
+
+
+def test_what_answers_no_request_is_not_timed_behind_what_is_owed(house: DiskHouse) -> None:
+    door, wire = house.come()
+    door.data_received(ONE + b"\0")
+    house.sync()
+    assert statuses(wire) == [200, 400]
+    assert sum(house.hall.took.values()) == 1
+
+
 def test_a_mistake_of_ours_drops_its_connection_and_nobody_elses_answer(
     house: DiskHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,4 +339,5 @@ def test_whatever_comes_in_whatever_order_every_request_has_its_answer_and_every
         refused = {name.decode() for status, name in zip(got, names, strict=True) if status == 503}
         assert answered <= kept and not refused & kept
     assert house.hall.owed_answers == house.hall.owed_events == 0
+    assert sum(house.hall.took.values()) == sum(map(len, asked)), "every request is timed, once"
     house.ring.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trackflowd.counters import DIALECTS
 from trackflowd.enrich import finish
 from trackflowd.event import bound
 from trackflowd.proto import dialects
@@ -9,7 +10,7 @@ from trackflowd.proto import dialects
 
 def test_every_dialect_has_a_name_that_fits_its_column_and_a_route_of_its_own() -> None:
     loaded = dialects.load()
-    assert [dialect.name for dialect in loaded] == list(dialects.NAMES)
+    assert [dialect.name for dialect in loaded] == list(DIALECTS)
     assert all(len(dialect.name.encode()) <= bound("dialect") for dialect in loaded)
     routes = [(route.method, route.path) for dialect in loaded for route in dialect.routes]
     assert len(set(routes)) == len(routes) >= len(loaded)

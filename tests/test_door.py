@@ -12,6 +12,7 @@ from tests import intakes
 from tests.doors import House, Wire
 from tests.workers import post, split_answers
 from trackflowd.door import LINGER, SPARE, WRITE_LIMIT
+from trackflowd.histogram import GRAIN
 from trackflowd.sections import Http
 
 EVENT = b'{"site":"example.org","name":"n"}'
@@ -304,6 +305,47 @@ def test_an_answer_of_this_turn_goes_out_before_whatever_else_happens_to_its_con
     house.run_soon()
     assert statuses(wire)[0] == 200
     assert len(intakes.rows(house.ring)) == (3 if before == "pipeline" else 1)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What the door takes for the time, in ns; the test moves it."""
+    now = [0]
+    for module in ("door", "hall"):
+        monkeypatch.setattr(f"trackflowd.{module}.monotonic_ns", lambda: now[0])
+    return now
+
+
+def test_requests_of_a_turn_are_timed_from_the_first_read_to_the_last_answer(house: House, clock: list[int]) -> None:
+    comers = [house.come(("10.0.0.1", 1)) for _ in range(3)]
+    for door, _ in comers:
+        clock[0] += 1_000_000
+        door.data_received(post(EVENT, close=False))
+    clock[0] += 1_000_000
+    assert not sum(house.hall.took.values())
+    house.run_soon()
+    assert house.hall.took == {3_000_000 >> GRAIN: 3}
+
+
+def test_a_pipeline_is_timed_and_half_a_request_is_not_until_it_is_whole(house: House, clock: list[int]) -> None:
+    door, _ = house.come()
+    raw = post(EVENT, close=False)
+    door.data_received(raw[:-3])
+    clock[0] = 5_000_000_000
+    door.data_received(raw[-3:])
+    house.run_soon()
+    door.data_received(GET * 4)
+    assert house.hall.took == {0: 5}
+
+
+def test_what_answers_no_request_is_not_timed(house: House, clock: list[int]) -> None:
+    door, wire = house.come()
+    door.data_received(post(EVENT)[:20])
+    clock[0] = 5_000_000_000
+    house.after(6)
+    assert codes(wire) == ["timeout"]
+    house.come()[0].data_received(b"\0")
+    assert not sum(house.hall.took.values())
 
 
 def test_an_answer_to_a_connection_that_is_gone_keeps_nobody_waiting(house: House) -> None:

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "trackflowd"
 #: From the ground up: name of the floor, patterns of the modules on it (without "trackflowd.").
 FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ground", ("", "errors", "log")),
-    ("words", ("event", "option", "sections", "config", "config_text", "counters")),
+    ("words", ("event", "option", "sections", "config", "config_text", "counters", "histogram")),
     (
         "pure",
         (
@@ -67,6 +67,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "worker",
             "door",
+            "hall",
             "deferred",
             "intake",
             "keeper",
@@ -171,6 +172,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "proto.request": "what proto.http returns; tests/test_http.py",
     "": "holds the version; tests/test_repository.py",
     "errors": "names only; every test that expects one",
+    "hall": "what doors share; tests/test_door.py and tests/test_deferred.py",
     "feed": "a part of the flusher, driven by tests/test_flusher.py",
     "feeds": "a part of the flusher, driven by tests/test_flusher.py",
     "cutter": "a part of the flusher, driven by tests/test_flusher.py",

@@ -17,6 +17,7 @@ from tests.flusher_bench import STEPS, Bench, Killed, dying, killed_at
 from tests.rows import NOW, SITE, event_id, row, site_hash
 from trackflowd import flusher as flusher_module
 from trackflowd import segment
+from trackflowd.counters import BATCH, INSERT
 from trackflowd.errors import StoreAway, StoreDoubt
 from trackflowd.journal import Journal
 from trackflowd.ring import file as ring_file
@@ -35,6 +36,9 @@ def test_what_the_rings_hold_lands_once_and_the_space_is_given_back(bench: Bench
     assert bench.store.ids == Counter(event_id(n) for n in range(150))
     assert all(writer.used == 0 for writer in bench.writers)
     assert bench.slot.get("rows_stored") == 150
+    batches = bench.slot.get("batches_confirmed")
+    assert sum(bench.slot.histogram(BATCH)[:-1]) == sum(bench.slot.histogram(INSERT)[:-1]) == batches > 0
+    assert 0 < bench.slot.histogram(INSERT)[-1] < 60e9 * batches
     bench.drain()
     assert len(bench.store.ids) == 150
 

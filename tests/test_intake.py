@@ -11,7 +11,7 @@ import pytest
 
 from tests import intakes
 from tests.workers import split_answers
-from trackflowd.intake import Intake, Peer
+from trackflowd.intake import Intake, Peer, reply_to
 from trackflowd.proto.http import Connection, Limits
 from trackflowd.proto.pixel import GIF
 from trackflowd.proto.refusals import refused
@@ -257,6 +257,30 @@ def test_everything_is_counted(made: Made) -> None:
     assert (intake.requests, intake.accepted, intake.refused) == (4, 1, 3)
     assert intake.answers == [0, 0, 1, 1, 3, 0]
     assert intake.refusals == {"missing_key": 3, "not_found": 1, "malformed": 1}
+    assert intake.by_site == [0]
+
+
+def test_events_are_counted_by_wire_format(made: Made) -> None:
+    intake = made[0]
+    ask(intake, "POST", "/v1/events", b"[" + EVENT + b"," + EVENT + b',{"site":"s"}]')
+    ask(intake, "POST", "/v1/events", b"nonsense")
+    ask(intake, "GET", "/v1/pixel.gif?site=s&name=n")
+    ask(intake, "GET", "/v1/pixel.gif?site=s")
+    ask(intake, "GET", "/nothing")
+    assert intake.by_dialect() == {"native": (2, 2), "pixel": (1, 1)}
+    assert (intake.accepted, intake.refused) == (3, 3)
+    intake.retract(2, reply_to(request("POST", "/v1/events")))
+    assert (intake.accepted, intake.refused) == (1, 4)
+    assert intake.by_dialect() == {"native": (2, 2), "pixel": (1, 1)}, "a counter does not fall"
+
+
+def test_sites_that_are_named_are_counted_each_and_all_others_together(tmp_path: Path) -> None:
+    intake, ring = intakes.make(tmp_path, sites=("a.example", "b.example"))
+    body = [{"site": site, "name": "n"} for site in ("a.example", "x", "y", "a.example", "")]
+    ask(intake, "POST", "/v1/events", json.dumps(body).encode())
+    ask(intake, "GET", "/v1/pixel.gif?site=b.example&name=n")
+    assert intake.by_site == [2, 2, 1]
+    ring.close()
 
 
 def test_the_demo_page_names_the_paths_in_effect(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from trackflowd import shared
-from trackflowd.counters import FLUSHER, REFUSALS, WORKER
+from trackflowd.counters import BATCH, FLUSHER, HISTOGRAMS, INSERT, MAX_SITES, REFUSALS, REQUEST, WORKER
 from trackflowd.errors import TrackflowError
 from trackflowd.shared import MAX_LISTENERS, MAX_WORKERS, Page, State
 
@@ -79,11 +79,20 @@ def test_every_word_of_every_slot_is_its_own(page: Page) -> None:
         slot.state = State.READY
         for i, code in enumerate(REFUSALS if n < MAX_WORKERS else ()):
             slot.refuse(code, n * 1000 + 500 + i)
+        if n < MAX_WORKERS:
+            slot.publish_sites([n * 1000 + 600 + i for i in range(MAX_SITES + 1)])
+        for i, histogram in enumerate(HISTOGRAMS["worker" if n < MAX_WORKERS else "flusher"]):
+            slot.publish_histogram(histogram, [n * 1000 + 700 + 100 * i + j for j in range(histogram.words)])
     for n, slot in enumerate(slots):
         assert list(slot.values().values()) == [n * 1000 + i for i in range(len(slot.values()))]
         assert slot.state == State.READY
         codes = REFUSALS if n < MAX_WORKERS else ()
         assert slot.refusals() == {code: n * 1000 + 500 + i for i, code in enumerate(codes)}
+        if n < MAX_WORKERS:
+            assert slot.sites(MAX_SITES) == [n * 1000 + 600 + i for i in range(MAX_SITES + 1)]
+        for i, histogram in enumerate(HISTOGRAMS["worker" if n < MAX_WORKERS else "flusher"]):
+            start = n * 1000 + 700 + 100 * i
+            assert slot.histogram(histogram) == list(range(start, start + histogram.words))
     assert page.generation == 2**64 - 1
     assert [page.owners[n] for n in range(3)] == [0, 1, 2]
 
@@ -91,11 +100,12 @@ def test_every_word_of_every_slot_is_its_own(page: Page) -> None:
 def test_slots_of_two_processes_share_no_cache_line(page: Page) -> None:
     first, second = page.slot("worker", 0), page.slot("worker", 1)
     assert first._first % 16 == second._first % 16 == 0
-    last = max([*first._place.values(), *first._refusal.values()])
-    assert last < second._first
+    last = max([*first._place.values(), *first._refusal.values(), first._sites + MAX_SITES])
+    assert last < first._histograms["request"]
+    assert first._histograms["request"] + REQUEST.words <= second._first
     flusher = page.slot("flusher")
-    assert max(page.slot("worker", 63)._refusal.values()) < flusher._first
-    assert 8 * (max(flusher._place.values()) + 1) <= shared._SIZE
+    assert page.slot("worker", 63)._histograms["request"] + REQUEST.words <= flusher._first
+    assert 8 * (flusher._histograms["insert"] + INSERT.words) <= shared._SIZE
 
 
 def test_a_restart_keeps_counts_and_forgets_gauges(page: Page) -> None:
@@ -113,6 +123,22 @@ def test_a_restart_keeps_counts_and_forgets_gauges(page: Page) -> None:
     assert (slot.pid, slot.state, slot.heartbeat) == (0, State.EMPTY, 0)
     assert slot.get("connections_open") == 0
     assert slot.get("requests") == 5
+
+
+def test_what_was_measured_is_seen_by_others_and_goes_on_after_a_restart(both: tuple[Page, Page]) -> None:
+    supervisor, child = both
+    slot = child.slot("flusher")
+    for ns in (2_500_000, 2_500_001, 10**15):
+        slot.observe(BATCH, ns)
+    slot.begin()
+    slot.observe(INSERT, 0)
+    seen = supervisor.slot("flusher").histogram(BATCH)
+    counted = {bound: count for bound, count in zip((*BATCH.bounds, "above"), seen[:-1], strict=True) if count}
+    assert counted == {2_500_000: 1, 3_150_000: 1, "above": 1}
+    assert seen[-1] == 5_000_001 + 10**15
+    assert supervisor.slot("flusher").histogram(INSERT)[0] == 1
+    with pytest.raises(KeyError):
+        slot.histogram(REQUEST)
 
 
 def test_a_heartbeat_goes_forward(page: Page) -> None:

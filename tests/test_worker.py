@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers import PATIENCE, Served, post, read_all, split_answers, until, write_snapshot
+from trackflowd.counters import REQUEST
 from trackflowd.errors import DataDirError
 from trackflowd.ring import file
 from trackflowd.shared import State
@@ -82,6 +83,9 @@ def test_counters_are_in_the_shared_page(served: Served) -> None:
     assert served.slot.get("ring_capacity") == 2**20
     until("all closed", lambda: served.slot.get("connections_open") == 0)
     assert served.slot.get("connections_total") == 2
+    assert (served.slot.get("accepted_native"), served.slot.get("refused_native")) == (1, 1)
+    until("timed", lambda: sum(served.slot.histogram(REQUEST)[:-1]) == 2)
+    assert 0 < served.slot.histogram(REQUEST)[-1] < 60e9
 
 
 def test_a_drain_answers_what_is_under_way_and_exits_0(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""Names and meanings of every counter the processes keep.
+"""Names and meanings of every counter and histogram the processes keep.
 
 The shared page (``shared``) has a word for each, status and metrics print them, docs list them;
 nothing else spells the names. A counter of kind ``count`` only grows while the daemon runs, a
@@ -11,6 +11,8 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from typing import Literal
+
+from trackflowd.histogram import Histogram
 
 Kind = Literal["count", "gauge"]
 Role = Literal["worker", "flusher"]
@@ -39,6 +41,12 @@ def _gauge(name: str, meaning: str) -> Counter:
     return Counter(name, "gauge", meaning)
 
 
+#: Wire formats of events, each with counters of its own. ``proto.dialects`` loads them by these names.
+DIALECTS: tuple[str, ...] = ("native", "pixel")
+
+#: Sites that may have a counter of their own (``metrics.sites``); all others share one.
+MAX_SITES = 32
+
 WORKER: tuple[Counter, ...] = (
     _count("requests", "HTTP requests answered, whatever the status"),
     _count("events_accepted", "events put into the ring"),
@@ -57,6 +65,9 @@ WORKER: tuple[Counter, ...] = (
     _count("deadline_closed", "connections closed by a deadline (header, body, idle)"),
     _count("ring_full", "requests answered 503 because the ring had no room"),
     _count("rings_failed", "rings given up because the disk refused a sync"),
+    # With those whose ring then failed (durability "disk"), which ``events_accepted`` leaves out.
+    *(_count(f"accepted_{name}", f"events of the wire format {name} put into the ring") for name in DIALECTS),
+    *(_count(f"refused_{name}", f"events of the wire format {name} refused") for name in DIALECTS),
     _gauge("connections_open", "connections open now"),
     _gauge("inflight_bytes", "request bytes held in memory now"),
     _gauge("ring_used", "bytes of the ring not yet confirmed by the store"),
@@ -134,5 +145,20 @@ REFUSALS: tuple[str, ...] = (
 
 TABLES: dict[Role, tuple[Counter, ...]] = {"worker": WORKER, "flusher": FLUSHER}
 
+REQUEST = Histogram("request", "from the end of a request to its answer being written", 10_000, 6)
+BATCH = Histogram("batch", "from the cut of a batch to the store being known to hold it", 1_000_000, 6)
+INSERT = Histogram("insert", "the insert of a batch, as long as the store took to answer it", 1_000_000, 6)
+
+HISTOGRAMS: dict[Role, tuple[Histogram, ...]] = {"worker": (REQUEST,), "flusher": (BATCH, INSERT)}
+
 #: Changes whenever a name or its place does (u32).
-SIGNATURE = zlib.crc32("\n".join([*(c.name for c in WORKER), "", *(c.name for c in FLUSHER), "", *REFUSALS]).encode())
+SIGNATURE = zlib.crc32(
+    "\n".join(
+        [
+            *(f"{role} {counter.name}" for role, table in TABLES.items() for counter in table),
+            *REFUSALS,
+            str(MAX_SITES),
+            *(f"{role} {one.name} {one.words}" for role, each in HISTOGRAMS.items() for one in each),
+        ]
+    ).encode()
+)

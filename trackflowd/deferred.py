@@ -20,9 +20,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
+from time import monotonic_ns
 from typing import NamedTuple
 
-from trackflowd.door import Door, Hall
+from trackflowd.door import Door
+from trackflowd.hall import Hall
+from trackflowd.histogram import GRAIN
 from trackflowd.intake import Intake, Reply, reply_to
 from trackflowd.proto.http import REST
 from trackflowd.proto.request import Request
@@ -43,12 +46,14 @@ class Owed(NamedTuple):
         answer: its bytes.
         events: rows it stands for.
         reply: form of what is said if they are not kept; None: it stands for no rows, it only waits its turn.
+        begun: when its request was read (monotonic, ns); 0: it answers none.
     """
 
     position: int
     answer: bytes
     events: int = 0
     reply: Reply | None = None
+    begun: int = 0
 
 
 class DeferredHall(Hall):
@@ -121,6 +126,7 @@ class DeferredDoor(Door):
         self._hall.bytes_in += len(data)
         if self._lingering:
             return
+        self._hall.begun = monotonic_ns()
         try:
             requests = self._conn.receive(data)
             if self._backlog:
@@ -135,8 +141,8 @@ class DeferredDoor(Door):
         staged, accepted = intake.staged, intake.accepted
         answer = intake.answer(request, self.peer)
         rows = intake.staged != staged
-        made = Owed(intake.staged, answer, intake.accepted - accepted, reply_to(request)) if rows else None
-        self._made.append(made)
+        begun, events = self._hall.begun, intake.accepted - accepted
+        self._made.append(Owed(intake.staged, answer, events, reply_to(request), begun) if rows else None)
         return answer
 
     def _send(self, answers: Sequence[bytes]) -> None:
@@ -144,16 +150,18 @@ class DeferredDoor(Door):
         made, self._made = self._made, []
         hall, owed = self._hall, self._owed
         ready = []
-        for answer, one in zip_longest(answers, made):
+        for number, (answer, one) in enumerate(zip_longest(answers, made)):
             if one is not None:
                 hall.owe(self, one)
                 owed.append(one)
             elif owed:
-                owed.append(Owed(owed[-1].position, answer))
+                # What comes behind all requests' answers ("100 Continue", a refused connection) answers none.
+                owed.append(Owed(owed[-1].position, answer, begun=hall.begun if number < len(made) else 0))
             else:
                 ready.append(answer)
         if ready:
             self.write(b"".join(ready))
+            hall.took[(monotonic_ns() - hall.begun) >> GRAIN] += min(len(ready), len(made))
         if len(owed) >= hall.http.max_pipeline:
             self._read(False)
 
@@ -163,25 +171,29 @@ class DeferredDoor(Door):
 
     def pay(self, position: int) -> None:
         """Send the answers owed up to position."""
-        owed, answers = self._owed, []
+        owed, paid = self._owed, []
         while owed and owed[0].position <= position:
             one = owed.popleft()
             self._hall.settled(one)
-            answers.append(one.answer)
-        self._hand_over(answers)
+            paid.append(one)
+        self._hand_over(paid, [one.answer for one in paid])
 
     def refuse(self) -> None:
         """Send 503 instead of every answer owed whose rows are not kept."""
-        hall, answers = self._hall, []
-        while self._owed:
-            one = self._owed.popleft()
+        hall, unpaid = self._hall, list(self._owed)
+        self._owed.clear()
+        for one in unpaid:
             hall.settled(one)
-            answers.append(hall.intake.retract(one.events, one.reply) if one.reply else one.answer)
-        self._hand_over(answers)
+        retract = hall.intake.retract
+        self._hand_over(unpaid, [retract(one.events, one.reply) if one.reply else one.answer for one in unpaid])
 
-    def _hand_over(self, answers: Sequence[bytes]) -> None:
+    def _hand_over(self, settled: Sequence[Owed], answers: Sequence[bytes]) -> None:
         if answers:
             self.write(b"".join(answers))
+            now, took = monotonic_ns(), self._hall.took
+            for one in settled:
+                if one.begun:
+                    took[(now - one.begun) >> GRAIN] += 1
             if not self._owed:
                 self._paid()
 

@@ -1,6 +1,6 @@
 """Connections: from sockets to ``intake`` and back.
 
-One ``Door`` per connection, one ``Hall`` per worker. A read's requests are answered in one go, their
+One ``Door`` per connection, one ``Hall`` (``hall``) per worker. A read's requests are answered in one go, their
 rows published, then the answers written, in this order: no answer leaves before its rows are part
 of the ring. Deadlines are absolute: trickling bytes does not move them.
 
@@ -12,24 +12,18 @@ reset, which takes the answer away from the client.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections import Counter
 from collections.abc import Callable, Sequence
+from time import monotonic_ns, time_ns
 from typing import Final, cast
 
-from trackflowd.deadlines import Wheel
-from trackflowd.errors import Refused
-from trackflowd.intake import Intake, Peer
+from trackflowd.hall import Hall
+from trackflowd.histogram import GRAIN
+from trackflowd.intake import Peer
 from trackflowd.proto.address import normal
-from trackflowd.proto.heads import Heads
 from trackflowd.proto.http import BODY, ENDED, HEAD, REST, Connection, Limits
 from trackflowd.proto.refusals import refused
 from trackflowd.proto.request import Request
 from trackflowd.proto.responses import CONTINUE
-from trackflowd.sections import Http
-
-log = logging.getLogger(__name__)
 
 #: Unsent bytes of a connection above which nothing more is read from it. A hundred answers.
 WRITE_LIMIT: Final = 64 * 1024
@@ -37,125 +31,6 @@ WRITE_LIMIT: Final = 64 * 1024
 LINGER: Final = 2.0
 #: Connections above ``max_connections`` that are still told why; beyond, they are dropped.
 SPARE: Final = 1000
-
-
-class Hall:
-    """What the connections of a worker share.
-
-    Args:
-        http: the options.
-        intake: answers requests.
-        now: monotonic seconds.
-    """
-
-    def __init__(self, http: Http, intake: Intake, now: float) -> None:
-        self.http = http
-        self.intake = intake
-        self.limits = Limits(http.max_head, http.max_url, http.max_body)
-        self.heads = Heads()
-        self.proxied_heads = Heads(proxied=True)
-        self.wheel: Wheel[Door] = Wheel(now)
-        self.doors: set[Door] = set()
-        self.by_address: Counter[str] = Counter()
-        self.draining = False
-        #: Answers to what was taken in this turn of the event loop; ``send`` empties it.
-        self.outbox: list[tuple[Door, bytes]] = []
-        #: Of what the intake counted: answers, and rows, that wait for the disk (``deferred``).
-        self.owed_answers = self.owed_events = 0
-        self.inflight = 0
-        self.bytes_in = self.bytes_out = self.total = self.turned_away = self.late = 0
-        self.errors = 0
-        self._now = now
-        self._error_logged = -60.0
-        self.tick(now)
-
-    def take(self, http: Http) -> None:
-        """Take on the options, also for connections that are there (but whose word is trusted is settled for these)."""
-        self.http = http
-        self.limits = Limits(http.max_head, http.max_url, http.max_body)
-        self.heads.forget()
-        self.proxied_heads.forget()
-        for door in self.doors:
-            door._conn.use(self.limits)
-
-    def tick(self, now: float) -> None:
-        """Take the time (monotonic seconds), and end what is past its deadline."""
-        self._now = now
-        self.idle_until = now + self.http.idle_timeout
-        self.send()
-        for door in self.wheel.expire(now):
-            door.expired()
-
-    def send(self) -> None:
-        """Make everything taken in this turn of the loop part of the ring, then answer it.
-
-        Once a turn instead of once a read: one head store for all connections that had something,
-        and the code that reads and the kernel's that writes each run in a row, warm in the CPU's
-        caches.
-        """
-        outbox = self.outbox
-        if not outbox:
-            return
-        self.outbox = []
-        try:
-            self.intake.publish()
-        except Exception:
-            self.intake.abandon()
-            self.failed()
-            for door, _ in outbox:
-                door.abort()
-            return
-        for door, answer in outbox:
-            door.write(answer)
-
-    def until(self, seconds: float) -> float:
-        """The deadline so far from now."""
-        return self._now + seconds
-
-    def enter(self, door: Door) -> Refused | None:
-        """A connection comes; why it cannot stay, or None."""
-        self.total += 1
-        self.doors.add(door)
-        peer = door.peer
-        if len(self.doors) > self.http.max_connections:
-            return refused("too_many_connections", "this server has too many connections")
-        if peer.address and not peer.trusted:
-            self.by_address[peer.address] += 1
-            if self.by_address[peer.address] > self.http.max_connections_per_address:
-                return refused("too_many_connections", "your address has too many connections")
-        return None
-
-    def leave(self, door: Door) -> None:
-        """A connection is gone."""
-        self.wheel.forget(door)
-        self.doors.discard(door)
-        self.hold(door, 0)
-        address = door.peer.address
-        if address in self.by_address:
-            self.by_address[address] -= 1
-            if self.by_address[address] <= 0:
-                del self.by_address[address]
-
-    def hold(self, door: Door, size: int) -> bool:
-        """A connection holds so many bytes of an unfinished body; False: that is too much for all."""
-        self.inflight += size - door.held
-        door.held = size
-        return self.inflight <= self.http.max_inflight
-
-    def failed(self) -> None:
-        """A mistake of ours in answering; said at most once a minute, for it may come with every request."""
-        self.errors += 1
-        if self._now - self._error_logged >= 60:
-            self._error_logged = self._now
-            log.exception("a request could not be answered (%d so far)", self.errors)
-
-    def drain(self) -> None:
-        """Let connections end: idle ones now, others after what they are in the middle of."""
-        self.draining = True
-        self.send()
-        for door in list(self.doors):
-            door.drain()
-
 
 #: What a door reads from before ``connection_made``: nothing.
 _NOT_YET = Connection(Limits())
@@ -207,6 +82,10 @@ class Door(asyncio.Protocol):
         else:
             self._end(hall.intake.refuse_connection(refusal))
 
+    def use(self, limits: Limits) -> None:
+        """Take on other limits."""
+        self._conn.use(limits)
+
     def _arm(self, deadline: float) -> None:
         self.deadline = deadline
         self._hall.wheel.place(self)
@@ -217,12 +96,14 @@ class Door(asyncio.Protocol):
         hall.bytes_in += len(data)
         if self._lingering:
             return
+        outbox = hall.outbox
+        if not outbox:
+            hall.begun = monotonic_ns()
         try:
             requests = self._conn.receive(data)
             if len(requests) == 1 and self._conn.phase == REST and not self._backlog and not hall.draining:
-                outbox = hall.outbox
                 if not outbox:
-                    hall.intake.now_ms = time.time_ns() // 1_000_000
+                    hall.intake.now_ms = time_ns() // 1_000_000
                     self._call_soon(hall.send)
                 outbox.append((self, hall.intake.answer(requests[0], self.peer)))
                 self.deadline = hall.idle_until
@@ -233,6 +114,7 @@ class Door(asyncio.Protocol):
                 self._backlog += requests
             else:
                 self._serve(requests)
+                hall.took[(monotonic_ns() - hall.begun) >> GRAIN] += len(requests)
         except Exception:
             self._failed()
 
@@ -265,7 +147,7 @@ class Door(asyncio.Protocol):
         """Answer what a read made whole, a turn's worth at a time; the rest after others had theirs."""
         hall, conn = self._hall, self._conn
         intake = hall.intake
-        intake.now_ms = time.time_ns() // 1_000_000
+        intake.now_ms = time_ns() // 1_000_000
         most = hall.http.max_pipeline
         turn, self._backlog = requests[:most], requests[most:]
         answers = []

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from trackflowd.enrich.finish import FORGET_EVERY, Finisher, Row
+from trackflowd.enrich.visitor import site_hash
 from trackflowd.errors import RecordTooLarge, Refused, RingError, RingFull
 from trackflowd.proto.address import Proxies
 from trackflowd.proto.dialects import Dialect, Limits, RefusedEvent
@@ -53,6 +54,7 @@ class Reply(NamedTuple):
 
 
 Handler = Callable[[Request, Peer], bytes]
+Append = Callable[[Sequence[Row]], None]
 #: From a request's headers (but for the address a proxy names) to the handler of all requests with such headers.
 Prepare = Callable[[dict[bytes, bytes]], Handler]
 
@@ -71,9 +73,18 @@ class Intake:
         finisher: makes rows.
         writer: of this worker's ring.
         now: seconds since 1970; ``tick`` keeps it current.
+        sites: those whose events are counted each for itself.
     """
 
-    def __init__(self, http: Http, dialects: Sequence[Dialect], finisher: Finisher, writer: Writer, now: float) -> None:
+    def __init__(
+        self,
+        http: Http,
+        dialects: Sequence[Dialect],
+        finisher: Finisher,
+        writer: Writer,
+        now: float,
+        sites: Sequence[str] = (),
+    ) -> None:
         self._dialects = dialects
         self._row = finisher.row
         self._next_forget = now + FORGET_EVERY
@@ -88,6 +99,12 @@ class Intake:
         self.answers = [0] * 6
         #: Refusals since they were last taken, by code.
         self.refusals: Counter[str] = Counter()
+        #: Events put into the ring: of all other sites, then of each of ``sites``.
+        self.by_site = [0] * (1 + len(sites))
+        self._places = {site_hash(site): place for place, site in enumerate(sites, 1)}
+        #: Events accepted and refused by dialect, but for the first, which has the rest: it costs the busiest nothing.
+        self._others = {dialect.name: [0, 0] for dialect in dialects[1:]}
+        self._retracted = [0, 0]  # events, answers
         self.take(http, now)
         self.use(writer)
 
@@ -108,10 +125,28 @@ class Intake:
     def use(self, writer: Writer) -> None:
         """Put rows into this ring from now on. What the one before has unpublished is forgotten."""
         self._writer = writer
-        self._append = writer.append
+        self._append = self._by_site(writer.append) if self._places else writer.append
         #: Makes the rows of all answered requests part of the ring.
         self.publish: Callable[[], None] = writer.publish
         self.ring_failed = False
+
+    def _by_site(self, append: Append) -> Append:
+        """The same, and the rows are counted by site."""
+        counts, places = self.by_site, self._places
+
+        def counted(rows: Sequence[Row]) -> None:
+            append(rows)
+            for row in rows:
+                counts[places.get(row[1], 0)] += 1
+
+        return counted
+
+    def by_dialect(self) -> dict[str, tuple[int, int]]:
+        """Events put into the ring, and refused, by dialect; what was retracted counts as put there."""
+        others = {name: (counts[0], counts[1]) for name, counts in self._others.items()}
+        taken = self.accepted + self._retracted[0] - sum(counts[0] for counts in others.values())
+        refused = self.refused - self._retracted[1] - sum(counts[1] for counts in others.values())
+        return {self._dialects[0].name: (taken, refused), **others}
 
     def _lay_routes(self) -> None:
         http = self._http
@@ -204,6 +239,8 @@ class Intake:
         self.accepted -= events
         self.answers[2] -= 1
         self.refused += 1
+        self._retracted[0] += events
+        self._retracted[1] += 1
         refusal = refused("ring_failed", "the disk failed; nothing was kept, send it again later")
         return self._refuse_as(reply, refusal)
 
@@ -255,9 +292,22 @@ class Intake:
         self._kept.append(kept)
 
         def prepare(headers: dict[bytes, bytes]) -> Handler:
-            return self._taker(dialect, kept, headers)
+            take = self._taker(dialect, kept, headers)
+            return self._counted(take, self._others[dialect.name]) if dialect.name in self._others else take
 
         return prepare
+
+    def _counted(self, take: Handler, counts: list[int]) -> Handler:
+        """The same, and what it accepts and refuses is added to counts."""
+
+        def counted(request: Request, peer: Peer) -> bytes:
+            accepted, refused = self.accepted, self.refused
+            answer = take(request, peer)
+            counts[0] += self.accepted - accepted
+            counts[1] += self.refused - refused
+            return answer
+
+        return counted
 
     def _taker(self, dialect: Dialect, kept: dict[bytes | None, bytes], headers: dict[bytes, bytes]) -> Handler:
         read, row, limits, answers = dialect.read, self._row, self._limits, self.answers

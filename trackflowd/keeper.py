@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trackflowd.deferred import DeferredDoor, DeferredHall
-from trackflowd.door import Door, Hall
+from trackflowd.door import Door
+from trackflowd.hall import Hall
 from trackflowd.intake import Intake
 from trackflowd.ring import file
 from trackflowd.ring.syncer import Syncer

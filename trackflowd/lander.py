@@ -244,8 +244,7 @@ class Lander:
         self._confirmer.add(one)
 
     def _settled(self, one: Open) -> None:
-        for name, number in one.settled.items():
-            self._slot.add(name, number)
+        one.settle(self._slot)
         self._open.remove(one)
         self._close(one.cut, self._journal.done)
 

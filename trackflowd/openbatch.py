@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trackflowd.batch import ColumnMap, Columns
+from trackflowd.counters import BATCH, INSERT
 from trackflowd.cuts import Cut
 from trackflowd.erasure import Erasures
 from trackflowd.errors import StoreDoubt, StoreReject
 from trackflowd.ring.layout import Record
 from trackflowd.settle import Backoff, Case
+from trackflowd.shared import Slot
 from trackflowd.sink.base import Batch
 from trackflowd.sources import identities
 from trackflowd.spool import Room
@@ -77,10 +79,15 @@ class Open:
         """Rows of it that no erasure names, as far as was looked."""
         return self.cut.rows if self.case is None else self.case.batch.rows
 
-    @property
-    def settled(self) -> dict[str, int]:
-        """What to add to the counters when the store has it."""
-        return {"rows_stored": self.left, "rows_erased": self.cut.rows - self.left, "batches_confirmed": 1}
+    def settle(self, slot: Slot) -> None:
+        """Count that the store has it, and how long that took; the insert's time where this process saw it."""
+        slot.add("rows_stored", self.left)
+        slot.add("rows_erased", self.cut.rows - self.left)
+        slot.add("batches_confirmed")
+        # By the wall clock, which goes on over a restart; one that was set back in between must not count below 0.
+        slot.observe(BATCH, max(time.time_ns() - self.cut.at * 1_000_000, 0))
+        if self.case is not None and self.case.insert_ns:
+            slot.observe(INSERT, self.case.insert_ns)
 
     def let_go(self) -> None:
         """Keep its rows on disk only."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from trackflowd.counters import MAX_SITES
+
 Value = str | int | float | bool | tuple[str, ...]
 
 #: Units of a duration, in seconds.
@@ -35,6 +37,7 @@ BYTES: Mapping[str, int] = {
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]{1,127}\Z")
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})\Z")
+_SITE = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _STORES = ("chdb", "clickhouse", "clickhouses", "postgresql", "postgres", "null")
 
 
@@ -235,6 +238,27 @@ def _read_paths(raw: object) -> tuple[str, ...]:
     return items
 
 
+def _read_sites(raw: object) -> tuple[str, ...]:
+    items = _read_list(raw)
+    if not all(map(_SITE.match, items)) or len(set(items)) != len(items):
+        raise ValueError('must be a list of different sites such as ["example.com"]: letters, digits and . _ : -')
+    if len(items) > MAX_SITES:
+        raise ValueError(f"must name at most {MAX_SITES} sites")
+    return items
+
+
+def _read_webhook(raw: object) -> str:
+    text = _read_text(raw)
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if text and not (right and text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError('must be a url such as "https://example.com/hooks/1"')
+    return text
+
+
 def _each_host(url: str) -> list[str]:
     """A url of its own for each of several hosts with commas between, where the store is one that may have them."""
     scheme, _, rest = url.partition("://")
@@ -276,4 +300,6 @@ ADDRESS = Kind("address", _read_address, quote)
 ADDRESSES = Kind("list of addresses", _read_addresses, _write_list)
 NETWORKS = Kind("list of networks", _read_networks, _write_list)
 PATHS = Kind("list of paths", _read_paths, _write_list)
+SITES = Kind("list of sites", _read_sites, _write_list)
+WEBHOOK = Kind("url", _read_webhook, quote, secret=True)
 STORE = Kind("store", _read_store, quote, secret=True)

@@ -17,6 +17,7 @@ from trackflowd.option import (
     FLAG,
     NETWORKS,
     PATHS,
+    SITES,
     SIZE,
     STORE,
     TEXT,
@@ -187,8 +188,8 @@ class Admin:
     listen: str = option(
         "127.0.0.1:8081",
         ADDRESS,
-        "Where probes (/healthz, /readyz) and the admin API (/v1/…, with tokens) are answered. Port 0: any free one; "
-        "empty: nowhere. It speaks plain HTTP: beyond loopback, put TLS in front.",
+        "Where probes (/healthz, /readyz) and the admin API (/v1/…, with tokens) are answered. Port 0: any "
+        "free one; empty: nowhere. It speaks plain HTTP: beyond loopback, put TLS in front.",
     )
 
 
@@ -340,6 +341,18 @@ class Geo:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """What counters tell apart."""
+
+    sites: tuple[str, ...] = option(
+        (),
+        SITES,
+        "Sites whose events are counted each for itself (at most 32); those of all others are counted together. "
+        "Empty: sites are not told apart.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One attribute per section, named as the section is in the file."""
 
@@ -355,3 +368,4 @@ class Config:
     store: Store = Store()
     query: Query = Query()
     geo: Geo = Geo()
+    metrics: Metrics = Metrics()

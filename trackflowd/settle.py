@@ -30,6 +30,7 @@ import dataclasses
 import enum
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -100,6 +101,7 @@ class Case:
         fault: how the store's table differs from the schema, when it refused; "" when it does not.
         failures: sendings on end that the store answered with an unknown error.
         sendings, doubts: shown in ``status`` and counted.
+        insert_ns: how long the last insert that was answered well took; 0: there was none.
     """
 
     batch: Batch
@@ -114,6 +116,7 @@ class Case:
     failures: int = 0
     sendings: int = 0
     doubts: int = 0
+    insert_ns: int = 0
 
 
 class Settler:
@@ -181,6 +184,7 @@ class Settler:
     def _insert(self, case: Case) -> StoreReject | None:
         case.sendings += 1
         self._breathe()
+        begun = time.monotonic_ns()
         try:
             self._sink.insert(case.batch)
         except StoreDoubt as error:
@@ -193,6 +197,7 @@ class Settler:
         except StoreReject as error:
             case.doubt, case.clean = True, False  # somebody's view may fail after the table took the rows
             return error
+        case.insert_ns = time.monotonic_ns() - begun
         return None
 
     def _refused(self, case: Case, refusal: StoreReject) -> Verdict:

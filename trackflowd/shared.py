@@ -14,7 +14,8 @@ neighbours in pairs), so that no two writers share one::
     line 2-5    owner of listener 0 … 63: worker slot + 1, or 0 for nobody         supervisor
     then        64 worker slots, one flusher slot, each:
       line 0      heartbeat | pid | started | state                                the child
-      line 1-…    counters in table order, then (workers) refusals in table order  the child
+      line 1-…    counters in table order, then (workers) refusals in table order,
+                  events of other sites and of each of ``metrics.sites``; histograms  the child
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 
-from trackflowd.counters import REFUSALS, SIGNATURE, TABLES, Role
+from trackflowd.counters import HISTOGRAMS, MAX_SITES, REFUSALS, SIGNATURE, TABLES, Role
 from trackflowd.errors import TrackflowError
+from trackflowd.histogram import Histogram
 
 #: Most worker slots and most listeners; more cores than this are served by 64 workers.
 MAX_WORKERS = 64
@@ -42,12 +45,13 @@ _SLOTS = _OWNERS + MAX_LISTENERS
 _HEARTBEAT, _PID, _STARTED, _STATE = range(4)
 
 
-def _slot_words() -> int:
-    counters = max(len(table) for table in TABLES.values()) + len(REFUSALS)
-    return _LINE + -(-counters // _LINE) * _LINE
+def _words_of(role: Role) -> int:
+    """Words a role's slot needs behind its first line."""
+    own = len(REFUSALS) + 1 + MAX_SITES if role == "worker" else 0
+    return len(TABLES[role]) + own + sum(histogram.words for histogram in HISTOGRAMS[role])
 
 
-_SLOT_WORDS = _slot_words()
+_SLOT_WORDS = _LINE + -(-max(map(_words_of, TABLES)) // _LINE) * _LINE
 _SIZE = 8 * (_SLOTS + (MAX_WORKERS + 1) * _SLOT_WORDS)
 
 
@@ -76,6 +80,12 @@ class Slot:
         self._gauges = [self._place[c.name] for c in table if c.kind == "gauge"]
         codes = REFUSALS if role == "worker" else ()
         self._refusal = {code: base + len(table) + i for i, code in enumerate(codes)}
+        self._sites = base + len(table) + len(codes)
+        place = self._sites + (1 + MAX_SITES if role == "worker" else 0)
+        self._histograms: dict[str, int] = {}
+        for histogram in HISTOGRAMS[role]:
+            self._histograms[histogram.name] = place
+            place += histogram.words
 
     def begin(self) -> None:
         """Take the slot for this process: pid, start time, STARTING, gauges to 0, first heartbeat.
@@ -158,6 +168,31 @@ class Slot:
         """Refusals by code, those that happened."""
         counted = {code: self._words[place] for code, place in self._refusal.items()}
         return {code: n for code, n in counted.items() if n}
+
+    def publish_sites(self, counts: Sequence[int]) -> None:
+        """Set how many events there were of other sites and, after that, of each of ``metrics.sites``."""
+        for place, count in enumerate(counts, self._sites):
+            self._words[place] = count
+
+    def sites(self, count: int) -> list[int]:
+        """What ``publish_sites`` has set, of count sites and the others."""
+        return list(self._words[self._sites : self._sites + 1 + count])
+
+    def histogram(self, histogram: Histogram) -> list[int]:
+        """Figures of a histogram (see ``Tally.words``); of another role's it is a KeyError."""
+        place = self._histograms[histogram.name]
+        return list(self._words[place : place + histogram.words])
+
+    def publish_histogram(self, histogram: Histogram, words: Sequence[int]) -> None:
+        """Set them all: for a hot path that counts in its own ints."""
+        for place, word in enumerate(words, self._histograms[histogram.name]):
+            self._words[place] = word
+
+    def observe(self, histogram: Histogram, ns: int) -> None:
+        """Count one that took ns nanoseconds: for what happens a few times a second."""
+        place = self._histograms[histogram.name]
+        self._words[place + bisect_left(histogram.bounds, ns)] += 1
+        self._words[place + histogram.words - 1] += ns
 
 
 class Owners:

@@ -31,10 +31,12 @@ from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd import loop as loops
 from trackflowd import proc
+from trackflowd.counters import REQUEST
 from trackflowd.enrich.finish import Finisher, Row, as_dict
 from trackflowd.enrich.geo import Geo
 from trackflowd.enrich.visitor import Salt
 from trackflowd.errors import ConfigError, ControlError, DataDirError, RingDamaged, TrackflowError
+from trackflowd.histogram import Tally
 from trackflowd.intake import Intake
 from trackflowd.keeper import Keeper, SyncedKeeper
 from trackflowd.proto import dialects
@@ -163,8 +165,11 @@ class Worker:
         self._finisher = Finisher(self._geo, read_salts(self._snapshot))
         keeper = SyncedKeeper if cfg.ring.durability == "disk" else Keeper
         self._keeper = keeper(data_dir / "rings", index, cfg.ring.size)
-        self._intake = Intake(cfg.http, dialects.load(), self._finisher, self._keeper.writer, time.time())
+        writer, sites = self._keeper.writer, cfg.metrics.sites
+        self._intake = Intake(cfg.http, dialects.load(), self._finisher, writer, time.time(), sites)
         self._hall = self._keeper.hall(cfg.http, self._intake, time.monotonic())
+        self._took = Tally(REQUEST, self._slot.histogram(REQUEST))
+        self._sites_before = self._slot.sites(len(sites))
         self._listen = list(listen)
         self._servers: dict[int, asyncio.Server] = {}
         self._rows: list[Row] = []
@@ -312,6 +317,8 @@ class Worker:
             "ring_full": intake.ring_full,
             "rings_failed": self._keeper.failed,
         }
+        for name, (accepted, refused) in intake.by_dialect().items():
+            counts[f"accepted_{name}"], counts[f"refused_{name}"] = accepted, refused
         values = {name: self._before[name] + count for name, count in counts.items()}
         values["connections_open"] = len(hall.doors)
         values["inflight_bytes"] = hall.inflight
@@ -326,6 +333,10 @@ class Worker:
         for code, count in intake.refusals.items():
             self._slot.refuse(code, count)
         intake.refusals.clear()
+        by_site = zip(self._sites_before, intake.by_site, strict=True)
+        self._slot.publish_sites([before + count for before, count in by_site])
+        self._took.take(hall.took)
+        self._slot.publish_histogram(REQUEST, self._took.words)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 A dialect is one file beside this one with a constant ``DIALECT``. It knows its routes, how to read
 a request and what its clients take for success; it does no I/O and knows nothing of rings,
-addresses or stores. To add one, write the file and put its name into ``NAMES``.
+addresses or stores. To add one, write the file and put its name into ``counters.DIALECTS``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from trackflowd.counters import DIALECTS
+
 if TYPE_CHECKING:
     from trackflowd.proto.request import Request
-
-#: Modules of this package that hold a dialect, in the order their routes are looked at.
-NAMES: tuple[str, ...] = ("native", "pixel")
 
 
 class Event(msgspec.Struct, gc=False):
@@ -150,5 +149,5 @@ class Dialect:
 
 
 def load() -> tuple[Dialect, ...]:
-    """The dialects of ``NAMES``."""
-    return tuple(importlib.import_module(f"{__package__}.{name}").DIALECT for name in NAMES)
+    """Every dialect, in the order their routes are looked at."""
+    return tuple(importlib.import_module(f"{__package__}.{name}").DIALECT for name in DIALECTS)
