@@ -28,7 +28,7 @@ DAEMON = commands(cli._daemon_parser())
 def test_the_commands_are_these() -> None:
     assert [" ".join(path) for path in DAEMON] == ["run", "check"]
     assert [" ".join(path) for path in OPERATOR] == [
-        *("status", "tail", "query", "flush", "drain", "stop"),
+        *("status", "tail", "query", "flush", "drain", "stop", "alerts"),
         *("version", "watch", "history", "processes", "rings", "config", "log", "audit"),
         *("pause", "resume", "reload", "loglevel"),
         *(f"stats {name}" for name in STATISTICS),

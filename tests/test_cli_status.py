@@ -23,6 +23,8 @@ STATUS: dict[str, Any] = {
         | {"cpu_s": None, "rss": None, "fds": None, "heartbeat_age_s": None},
     ],
     "rates": {"requests_s": 12.3, "events_s": 1234.0, "stored_s": 1200.0},
+    "latency": {"p50_ms": 0.0871, "p99_ms": 12.34},
+    "alerts": [],
     "totals": {"events_accepted": 12345, "rows_stored": 12340, "duplicates": 2, "events_refused": 7},
     "rings": [
         {"file": "0-a.ring", "slot": 0, "capacity": 2**20, "used": 2**19, "fill": 0.5, "damage": ""},
@@ -64,6 +66,18 @@ def shown(**changes: Any) -> str:
 )
 def test_the_screen_shows(text: str) -> None:
     assert text in shown()
+
+
+def test_alerts_stand_first_with_what_to_do() -> None:
+    alert = {"name": "geo_old", "severity": "warning", "since_ms": 0, "text": "it is old", "hint": "update it"}
+    text = shown(alerts=[alert])
+    assert text.index("warning  geo_old") < text.index("it is old") < text.index("update it") < text.index("requests/s")
+    assert "alerts" not in shown()
+
+
+def test_latency_is_shown_where_it_is_known() -> None:
+    assert "half of the requests answered within 0.0871 ms, 99% within 12.3 ms" in shown()
+    assert "half of the requests" not in shown(latency={"p50_ms": None, "p99_ms": None})
 
 
 def test_a_daemon_that_cannot_deliver_says_why() -> None:

@@ -122,6 +122,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             ),
             *("job", "taskrunner", "taskkinds", "task_replay", "task_migrate", "migration"),
             *("task_erase", "commands_events", "commands_tokens"),
+            *("vitals", "latency", "alerts", "alertrules", "webhook", "metrics"),
         ),
     ),
     ("supervisor", ("supervisor",)),
@@ -158,6 +159,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "setproctitle": ("proc",),
     "sqlite3": ("state",),
     "h11": ("admin_http",),
+    "prometheus_client": ("metrics",),
 }
 
 #: What a module that only knows meaning may not touch.

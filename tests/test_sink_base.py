@@ -63,6 +63,7 @@ def test_the_refusal_of_a_url_does_not_show_its_password(tmp_path: Path) -> None
         ("chdb:", "chdb:"),
         ("postgresql://u:secret@/d?host=/run/pg", "postgresql://u:***@/d?host=/run/pg"),
         ("clickhouse://u:secret@[", "clickhouse:…"),
+        ("https://u:secret@hooks.example:8443/services/secret?key=secret", "https://hooks.example:8443/…"),
     ],
 )
 def test_a_masked_url_shows_all_but_the_password(url: str, shown: str) -> None:

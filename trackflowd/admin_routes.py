@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from trackflowd.admin import Handler, Route
+from trackflowd.admin import NEAR, Handler, Route
 from trackflowd.admin_desk import Desk
 from trackflowd.admin_events import EventRoutes
 from trackflowd.admin_stats import StatsRoutes
 from trackflowd.admin_words import Answer, Call, json_answer
+from trackflowd.metrics import CONTENT_TYPE
 from trackflowd.tokens import ADMIN
 
 #: A probe: whether it is so, and what else is to be said.
 Probe = Callable[[], tuple[bool, Mapping[str, Any]]]
 
 
-def routes(desk: Desk, probes: Mapping[str, Probe]) -> Sequence[Route]:
+def routes(desk: Desk, probes: Mapping[str, Probe], metrics: Callable[[], Awaitable[bytes]]) -> Sequence[Route]:
     """Every route.
 
     Args:
         desk: runs commands.
         probes: by path; answered 200 if it is so, else 503, to anybody.
+        metrics: makes the text that Prometheus scrapes.
     """
     stats, events = StatsRoutes(desk), EventRoutes(desk)
     return [
         *(Route("GET", path, _probe(probe), scope="") for path, probe in probes.items()),
+        Route("GET", "/metrics", _text(metrics), NEAR),
         Route("GET", "/v1/stats", stats.catalogue),
         Route("GET", "/v1/stats/{name}", stats.statistic),
         Route("GET", "/v1/geo/{ip}", stats.geo),
@@ -45,5 +48,12 @@ def _probe(probe: Probe) -> Handler:
     async def answer(call: Call) -> Answer:
         good, value = probe()
         return json_answer(value, 200 if good else 503)
+
+    return answer
+
+
+def _text(metrics: Callable[[], Awaitable[bytes]]) -> Handler:
+    async def answer(call: Call) -> Answer:
+        return Answer(200, await metrics(), CONTENT_TYPE)
 
     return answer

@@ -8,6 +8,7 @@ code meaning
 0    done
 1    an error, told on standard error in one line and, where there is one, a hint;
      trackflow replay: not all could be restored, and its summary says why;
+     trackflow alerts: a critical one is on;
      trackflow verify: something is to be mended
 2    the command line or the configuration is wrong
 3    trackflow: no daemon answers on the control socket;
@@ -26,6 +27,7 @@ import sys
 from collections.abc import Sequence
 
 from trackflowd import (
+    cli_alerts,
     cli_ask,
     cli_events,
     cli_look,
@@ -55,7 +57,7 @@ _DAEMON_CODES = """\
 
 _OPERATOR_CODES = """\
 0    done
-1    error; replay: some batches are out of reach; verify: something is to be mended
+1    error; replay: some batches are out of reach; alerts: one is critical; verify: something is to be mended
 2    wrong usage or configuration
 3    no daemon answers
 130  Ctrl-C"""
@@ -155,6 +157,7 @@ def _operator_parser() -> argparse.ArgumentParser:
         target.add_argument("--data-dir", metavar="DIR", default=default, help="the daemon's data directory")
     commands = Commands(parser, [shared])
     cli_ask.add_commands(commands)
+    cli_alerts.add_commands(commands)
     cli_look.add_commands(commands)
     cli_steer.add_commands(commands)
     cli_stats.add_commands(commands)

@@ -56,6 +56,7 @@ def lines(status: Status, style: Style) -> list[str]:
     """The screen, line by line."""
     blocks = [
         _headline(status, style),
+        alert_lines(status.get("alerts") or (), style),
         _events(status, style),
         _store(status, style),
         _buffer(status, style),
@@ -69,6 +70,21 @@ def lines(status: Status, style: Style) -> list[str]:
         if block:
             shown += [*block, ""]
     return shown[:-1]
+
+
+def alert_lines(alerts: Sequence[Status], style: Style) -> list[str]:
+    """Each alert: how bad it is, which, since when; below it what it is, and what to do."""
+    rows: list[str] = []
+    for alert in alerts:
+        severity = clean(alert.get("severity") or "")
+        paint = style.bad if severity == "critical" else style.odd
+        since = alert.get("since_ms")
+        lasts = f" for {duration(max(time.time() - since / 1000, 0.0))}" if isinstance(since, int) else ""
+        rows.append(f"{paint(severity)}  {style.bold(clean(alert.get('name') or ''))}{style.dim(lasts)}")
+        rows.append(clean(alert.get("text") or ""))
+        if alert.get("hint"):
+            rows.append(style.dim(f"→ {clean(alert['hint'])}"))
+    return _labelled("alerts", rows, style)
 
 
 def geo_text(geo: Mapping[str, Any]) -> str:
@@ -101,13 +117,15 @@ def _headline(status: Status, style: Style) -> list[str]:
 
 
 def _events(status: Status, style: Style) -> list[str]:
-    rates, totals = status.get("rates") or {}, status.get("totals") or {}
+    rates, totals, took = (status.get(name) or {} for name in ("rates", "totals", "latency"))
     rows = []
     if rates:
         rows.append(
             f"{count(rates.get('requests_s') or 0)} requests/s, {count(rates.get('events_s') or 0)} events/s in, "
             f"{count(rates.get('stored_s') or 0)} rows/s stored"
         )
+    if took.get("p50_ms") is not None and took.get("p99_ms") is not None:
+        rows.append(f"half of the requests answered within {took['p50_ms']:.3g} ms, 99% within {took['p99_ms']:.3g} ms")
     if totals:
         rows.append(
             f"{count(totals.get('events_accepted') or 0)} accepted, {count(totals.get('rows_stored') or 0)} stored, "

@@ -14,6 +14,7 @@ from trackflowd.commands_events import EventCommands
 from trackflowd.commands_operate import OperateCommands
 from trackflowd.commands_tokens import TokenCommands
 from trackflowd.config import OPTIONS
+from trackflowd.crew import SOON
 from trackflowd.errors import ControlError, QueryError, TrackflowError
 from trackflowd.machine import Machine, Shares
 from trackflowd.migration import check_urls
@@ -27,8 +28,6 @@ from trackflowd.watch import Watch
 if TYPE_CHECKING:
     from trackflowd.supervisor import Supervisor
 
-#: Seconds a child may take for what it should answer at once.
-SOON = 1.0
 #: Seconds on top of ``query.max_seconds``: the store enforces the limit, this only ends the waiting.
 GRACE = 10.0
 #: Seconds between two looks whether a flush is done.
@@ -86,16 +85,14 @@ class Commands:
         value["admin"] = daemon.admin.counts()
         value["machine"] = self._machine.look(time.monotonic())
         self._shares.add(value["processes"])
-        return value
+        return value | daemon.vitals.status()
 
     async def _geo(self) -> Any:
-        """What a worker says of its geo database; the first that answers speaks for all."""
-        for child in self._daemon.crew.children("worker"):
-            try:
-                return await child.channel.call("geo", SOON)
-            except TrackflowError:
-                continue
-        return None
+        """What a worker says of its geo database; None: it has none, or no worker answers."""
+        try:
+            return await self._daemon.crew.ask_workers("geo")
+        except TrackflowError:
+            return None
 
     async def processes(self) -> list[dict[str, Any]]:
         """The processes."""

@@ -23,6 +23,8 @@ from trackflowd.shared import Page, Slot, State
 
 log = logging.getLogger(__name__)
 
+#: Seconds a child may take for what it should answer at once.
+SOON = 1.0
 #: Seconds children have to take on new options before it is said that one has not.
 TAKEN_IN = 5.0
 #: Tries of every worker after which a start has failed: with their waits, some seconds.
@@ -218,6 +220,19 @@ class Crew:
         if child is None:
             raise Unavailable("the flusher is being restarted", "try again in a moment")
         return await child.channel.call(name, timeout, **args)
+
+    async def ask_workers(self, name: str) -> Any:
+        """Call the workers one after another until one answers: it speaks for all.
+
+        Raises:
+            Unavailable: none does.
+        """
+        for child in self.children("worker"):
+            try:
+                return await child.channel.call(name, SOON)
+            except TrackflowError:
+                continue
+        raise Unavailable("no worker answers", "see `trackflow status`")
 
     def retire(self, role: Role) -> None:
         """Begin to end the children of a role: tell each once to drain, and replace none that has."""

@@ -21,6 +21,7 @@ from trackflowd.option import (
     SIZE,
     STORE,
     TEXT,
+    WEBHOOK,
     option,
 )
 
@@ -183,12 +184,12 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The listener for probes and programs: docs/admin.md."""
+    """The listener for probes, Prometheus and programs: docs/admin.md."""
 
     listen: str = option(
         "127.0.0.1:8081",
         ADDRESS,
-        "Where probes (/healthz, /readyz) and the admin API (/v1/…, with tokens) are answered. Port 0: any "
+        "Where probes (/healthz, /readyz), /metrics and the admin API (/v1/…, with tokens) are answered. Port 0: any "
         "free one; empty: nowhere. It speaks plain HTTP: beyond loopback, put TLS in front.",
     )
 
@@ -341,8 +342,22 @@ class Geo:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """What is told to whom when something needs a person."""
+
+    webhook: str = option(
+        "",
+        WEBHOOK,
+        "Where a JSON object is POSTed when an alert begins, gets worse or ends: http:// or https://. Empty: nowhere.",
+    )
+    webhook_timeout: float = option(
+        5.0, DURATION, "Longest one POST may take as a whole; after it, it is tried again.", low=0.1, high=60
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
-    """What counters tell apart."""
+    """What /metrics tells apart."""
 
     sites: tuple[str, ...] = option(
         (),
@@ -368,4 +383,5 @@ class Config:
     store: Store = Store()
     query: Query = Query()
     geo: Geo = Geo()
+    alerts: Alerts = Alerts()
     metrics: Metrics = Metrics()

@@ -31,10 +31,10 @@ from trackflowd.admin_routes import routes
 from trackflowd.audit import Audit
 from trackflowd.budget import Budget, full_in
 from trackflowd.children import Child
-from trackflowd.commands import SOON, Commands
+from trackflowd.commands import Commands
 from trackflowd.commands_events import take_up
 from trackflowd.control import Control
-from trackflowd.crew import Crew
+from trackflowd.crew import SOON, Crew
 from trackflowd.datadir import DataDir
 from trackflowd.drain import Drain, Stage, verdict
 from trackflowd.errors import TrackflowError
@@ -53,6 +53,7 @@ from trackflowd.taskrunner import Runner
 from trackflowd.tasks import Table
 from trackflowd.tokens import Tokens
 from trackflowd.tombstones import Tombstones
+from trackflowd.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -123,12 +124,13 @@ class Supervisor:
             self.tombstones = Tombstones(self.state, self.data_dir.path)
             self.tombstones.publish()
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
+            self.vitals = Vitals(self)
             self.tokens = Tokens(self.state)
             self._commands = Commands(self)
             commands = self._commands.handlers(), self._commands.openers()
             self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path))
             desk = Desk(self.control.handlers, lambda: self.cfg.query.max_seconds, self.control.audit)
-            table = routes(desk, {"/healthz": self._healthz, "/readyz": self._readyz})
+            table = routes(desk, {"/healthz": self._healthz, "/readyz": self._readyz}, self.vitals.metrics)
             self.admin = Admin(cfg.admin.listen, table, self.tokens)
         except BaseException:
             self.logbook.close()
@@ -235,9 +237,10 @@ class Supervisor:
             self.budget.note(self.rings)
             totals = {**statusview.totals(self.crew), "ring_bytes": self.budget.written}
             self.rates.note(now, totals)
-            self.history.note(now, time.time_ns() // 1_000_000, totals, {})
             room = self.budget.spool(statusview.spool_gauges(self.crew))
             self._full_in_s = full_in(self.rings, room, self.rates.per_second("ring_bytes"))
+            self.vitals.note(now, room, self._full_in_s, judge=not self.stopping)
+            self.history.note(now, time.time_ns() // 1_000_000, totals, self.vitals.latency(NOTE_EVERY))
             if statusview.well(self.crew):
                 self.told = Told()
             elif self._asking is None or self._asking.done():
@@ -286,6 +289,7 @@ class Supervisor:
         self.runner.stop()
         self.control.close()
         self.admin.close()
+        self.vitals.close()
         self.listeners.close()
         for child in (*self.crew.children("worker"), *self.crew.children("flusher")):  # only after an exception
             child.kill()

@@ -313,9 +313,11 @@ def embedded_path(url: str, data_dir: Path) -> Path | None:
 
 
 def masked(url: str) -> str:
-    """A store's url without its password, for status and logs."""
+    """A url without what is secret in it, for status and logs: a store's password, all but the host of a webhook."""
     try:
         parts = urlsplit(url)
+        if parts.scheme in ("http", "https"):
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"
         if parts.password is None:
             return url
         host = parts.netloc.rpartition("@")[2]
