@@ -126,7 +126,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("supervisor", ("supervisor",)),
-    ("faces", ("cli", "cli_*", "control_text", "console")),
+    ("faces", ("cli", "cli_*", "control_text", "console", "console.*")),
 )
 
 #: Who may never import what, whatever their floors.
@@ -188,6 +188,9 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "migrate.target": "the other; tests/test_migrate_mover.py",
     "verify.answers": "parts of verify.checks; tests/test_verify_checks.py",
     "outlet": "types only; tests/test_control.py",
+    "console.palette": "names and colours; tests/test_console_desk.py and tests/test_console_terminal.py",
+    "console.rolltab": "what Live and Log share; tests/test_console_live.py and tests/test_console_logs.py",
+    "console.tab": "the base of every tab, driven by tests/test_console_desk.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",
 }
 

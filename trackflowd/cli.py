@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from trackflowd import (
     cli_alerts,
     cli_ask,
+    cli_console,
     cli_events,
     cli_look,
     cli_migrate,
@@ -146,7 +147,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     parser = program_parser(
         "trackflow",
         "Looks into a running trackflowd and steers it, over its control socket.",
-        "trackflow status --watch\ntrackflow tail --site example.com\n"
+        "trackflow console\ntrackflow status --watch\ntrackflow tail --site example.com\n"
         'trackflow query "SELECT path, count() FROM events GROUP BY path ORDER BY 2 DESC LIMIT 10"\n'
         "trackflow stats overview --period 7d",
         _OPERATOR_CODES,
@@ -160,6 +161,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_alerts.add_commands(commands)
     cli_look.add_commands(commands)
     cli_steer.add_commands(commands)
+    cli_console.add_commands(commands)
     cli_stats.add_commands(commands)
     cli_events.add_commands(commands)
     cli_spool.add_commands(commands)

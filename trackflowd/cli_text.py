@@ -79,7 +79,7 @@ def width(text: str) -> int:
             skipping = character != "m"
         elif character == "\x1b":
             skipping = True
-        elif not unicodedata.combining(character):
+        elif unicodedata.category(character) not in ("Mn", "Me"):
             columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
     return columns
 

@@ -192,6 +192,13 @@ class Client:
             raise _error(message.get("error") or {})  # said before the daemon closes the connection
         return message
 
+    def abort(self) -> None:
+        """End what another thread waits for on this connection: there it raises ControlError."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # gone already
+
     def close(self) -> None:
         """Close the connection."""
         self._sock.close()
