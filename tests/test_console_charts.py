@@ -72,7 +72,9 @@ def test_what_is_not_nothing_is_seen() -> None:
     assert text_of(spark([0, 1, 1000])) == "▁▁█"
 
 
-@pytest.mark.parametrize(("most", "scale"), [(0, 1), (0.7, 1), (1, 1), (1.2, 2), (180, 200), (201, 500), (501, 1000)])
+@pytest.mark.parametrize(
+    ("most", "scale"), [(0, 1), (0.75, 0.8), (1, 1), (1.2, 1.5), (180, 200), (201, 300), (801, 1000)]
+)
 def test_a_scale_is_round(most: float, scale: float) -> None:
     assert ceiling([None, 0, most]) == pytest.approx(scale)
 

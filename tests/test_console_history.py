@@ -75,7 +75,7 @@ def test_only_so_much_is_kept() -> None:
     assert len(history._values) == KEPT
 
 
-def test_the_fullest_ring_is_kept_as_a_share() -> None:
+def test_the_fullest_ring_is_kept_in_percent() -> None:
     history = History()
     history.take(status(), AT)
-    assert history.last("buffer") == 0.625
+    assert history.last("buffer") == 62.5

@@ -13,9 +13,9 @@ from trackflowd.console.tab import Answer, Desk, Key
 
 KEYS = (
     Key("F", "F", "flush", "store what rings and spool hold now"),
-    Key("P", "P", "pause", "hold back what goes to the store, or go on (events are taken all the same)"),
-    Key("R", "R", "reload", "read the configuration again: shows first what would change"),
-    Key("D", "D", "drain", "stop the daemon: answer what is in flight, store everything, end"),
+    Key("P", "P", "pause", "hold back what goes to the store, or go on"),
+    Key("R", "R", "reload", "read the configuration again; shows first what changes"),
+    Key("D", "D", "drain", "stop the daemon once everything is stored"),
     Key("Y", "Y", "replay", "send again what the store has lost: starts a task"),
 )
 #: Seconds a flush may take before its answer is what is left.

@@ -165,9 +165,8 @@ class Audience(Tab):
             return [*drawn, *said]
         across = 3 if columns >= _THREE else 2
         bands = -(-len(LISTS) // across)
-        high = max((rows - len(drawn)) // bands, 3)
         widths = shares(columns, across, 3)
-        for band in range(bands):
+        for band, high in enumerate(shares(max(rows - len(drawn) + 1, 3 * bands), bands, 0)):
             lists = LISTS[band * across : (band + 1) * across]
             blocks = [(self._list(*one, wide, high), wide) for one, wide in zip(lists, widths, strict=False)]
             drawn += beside(blocks, 3)

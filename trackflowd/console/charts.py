@@ -14,6 +14,10 @@ Values = Sequence[float | None]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 #: Columns of a scale at the left: "1.2M" and the axis.
 SCALE = 6
+#: Steps of a scale, times a power of ten: round, and so few that it seldom changes.
+_STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+#: Columns of the longest bar of a ranking.
+_BAR = 40
 #: Shares from which on a gauge wants a look, and a person.
 _ODD, _BAD = 0.5, 0.9
 
@@ -62,12 +66,12 @@ def spark(values: Values, attr: str = "chart") -> list[Segment]:
 
 
 def ceiling(values: Values) -> float:
-    """1, 2 or 5 times a power of ten that no value exceeds: a scale that seldom changes. 1 for nothing but zeros."""
+    """A round number that no value exceeds; 1 for nothing but zeros."""
     most = max((value for value in values if value is not None), default=0.0)
     if most <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= most * (1 - 1e-9))
+    return next(step * power for step in _STEPS if step * power >= most * (1 - 1e-9))
 
 
 def area(values: Values, rows: int, most: float, attr: str = "chart") -> list[Line]:
@@ -104,7 +108,9 @@ def _cell(height: int, under: int) -> tuple[str, bool]:
     return (" ", True) if height <= under else (_BLOCKS[min(height - under, 8) - 1], True)
 
 
-def plot(name: str, now: str, values: Values, columns: int, rows: int, aside: str = "") -> list[Line]:
+def plot(
+    name: str, now: str, values: Values, columns: int, rows: int, aside: str = "", most: float = 0.0
+) -> list[Line]:
     """An area with its name, its present value and its scale.
 
     Args:
@@ -113,12 +119,13 @@ def plot(name: str, now: str, values: Values, columns: int, rows: int, aside: st
         values: one for each column right of the scale, the newest last.
         rows: of all of it, the line with the name included.
         aside: said at the right of the name, where there is room.
+        most: the value that fills the height; 0: a round one that fits.
     """
     head: list[Segment] = [Segment(name, "title"), Segment(f"  {now}", "bold")]
     room = columns - width(name) - width(now) - 2
     if aside and room >= width(aside) + 2:
         head.append(Segment(pad(aside, room, right=True), "dim"))
-    most = ceiling(values)
+    most = most or ceiling(values)
     drawn: list[Line] = [fill(head, columns)]
     for row, line in enumerate(area(values, rows - 1, most)):
         mark = short(most) if row == 0 and rows > 2 else "0" if row == rows - 2 and rows > 2 else ""
@@ -139,14 +146,14 @@ def ranking(rows: Sequence[tuple[str, float]], columns: int, figures: Sequence[s
     told = list(figures) or [short(value) for _, value in rows]
     right = max(map(width, told))
     most = max(value for _, value in rows) or 1.0
-    room = max(columns - right - 2, 2)
-    wide = max(min(room // 3, 40), 1)
-    names = room - wide
+    room = max(columns - right - 4, 2)
+    names = min(max(width(name) for name, _ in rows), room - room // 3)
+    wide = min(room - names, _BAR)
     return [
         [
-            Segment(pad(name, names - 1)),
-            Segment(" "),
-            Segment(pad(bar(value / most, wide), wide), "chart"),
+            Segment(pad(name, names)),
+            Segment("  "),
+            Segment(pad(bar(value / most, wide), room - names), "chart"),
             Segment("  "),
             Segment(pad(figure, right, right=True), "bold"),
         ]

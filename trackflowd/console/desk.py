@@ -39,12 +39,12 @@ NAMES = ("overview", "pipeline", "audience", "live", "processes", "tasks", "log"
 
 GENERAL = (
     Key("?", "?", "help", "this help"),
-    Key("q", "q", "quit", "leave the console (Ctrl-C does, too); the daemon goes on"),
+    Key("q", "q", "quit", "leave, as Ctrl-C does; the daemon goes on"),
 )
 _MOVES = (
     Key("tab", "1 … 7, tab, ← →", "tabs", "go to a tab"),
-    Key("down", "↑ ↓, page up, page down, home, end", "scroll", "scroll, or select a line"),
-    Key("ctrl l", "ctrl-l", "redraw", "draw the screen anew"),
+    Key("mouse", "mouse", "mouse", "click tabs, keys, lines, buttons; shift selects text"),
+    Key("down", "↑ ↓, page up, …", "scroll", "scroll, or select a line (home and end, too)"),
 )
 
 
@@ -240,7 +240,7 @@ class Console:
     def _help(self, columns: int) -> list[Line]:
         groups: tuple[tuple[str, Sequence[Key]], ...] = (
             (f"In {self.tab.name}", self.tab.keys),
-            ("Everywhere", (*_MOVES, *GENERAL)),
+            ("Everywhere", (*_MOVES, *GENERAL[1:])),
             ("Act on the daemon; each asks first", actions.KEYS),
         )
         wide = max(len(key.shown) for _, keys in groups for key in keys) + 2
@@ -251,8 +251,7 @@ class Console:
             for key in keys:
                 for number, row in enumerate(wrap(key.about, columns - wide)):
                     drawn.append([Segment(pad(key.shown if not number else "", wide), "key"), *row])
-        mouse = "The mouse works: click tabs, keys, lines and buttons, turn the wheel. Hold shift to select text."
-        return [*drawn, [], *wrap(mouse, columns, "dim")]
+        return drawn
 
 
 def _plain(command: str, answer: Answer) -> Answer:

@@ -34,7 +34,7 @@ class Dialog:
     def draw(self, columns: int, rows: int) -> list[Line]:
         """The box, to be laid over a screen of that size."""
         wide = min(columns - 4, _WIDEST)
-        body = self.body(wide - 4, rows - 4)
+        body = self.body(wide - 4, rows - 3)
         widest = max([columns_of(line) for line in body] + [len(self.title) + 2, 30])
         return framed(body, min(widest + 4, wide), self.title, self.attr)
 

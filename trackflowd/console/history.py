@@ -105,5 +105,5 @@ class History:
 
 
 def fill_of(status: Mapping[str, Any]) -> float:
-    """How full the fullest ring is, 0 to 1."""
-    return max((float(ring.get("fill") or 0) for ring in status.get("rings") or ()), default=0.0)
+    """How full the fullest ring is, in percent."""
+    return 100 * max((float(ring.get("fill") or 0) for ring in status.get("rings") or ()), default=0.0)

@@ -79,7 +79,7 @@ def part(line: Line, start: int, end: int) -> list[Segment]:
     at = 0
     for segment in line:
         wide = width(segment.text)
-        if at + wide > start and at < end:
+        if at + wide > start and at < end and start < end:
             found.append(segment if start <= at and at + wide <= end else _cut(segment, start - at, end - at))
         at += wide
     return found

@@ -21,10 +21,17 @@ _LISTS, _CHART = 6, 4
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A chart: the series of the history it shows."""
+    """A chart.
+
+    Args:
+        name: over it.
+        series: of the history.
+        most: what fills its height; 0: a round number that fits.
+    """
 
     name: str
     series: str
+    most: float = 0.0
 
     def now(self, know: Knowledge) -> str:
         """Its present value in words."""
@@ -32,7 +39,7 @@ class Plot:
             return milliseconds(dig(know.status, "latency", "p99_ms"))
         value = know.history.last(self.series)
         if self.series == "buffer":
-            return "-" if value is None else f"{value:.0%}"
+            return "-" if value is None else f"{value:.1f} %"
         return "-" if value is None else count(round(value))
 
     def peak(self, know: Knowledge, seconds: int) -> str:
@@ -42,16 +49,16 @@ class Plot:
             return ""
         if self.series == "p99_ms":
             return milliseconds(most)
-        return f"{most:.0%}" if self.series == "buffer" else short(most)
+        return f"{most:.1f} %" if self.series == "buffer" else short(most)
 
 
 _PLOTS = (
     Plot("events/s", "events_s"),
     Plot("requests/s", "requests_s"),
-    Plot("latency p99", "p99_ms"),
+    Plot("latency p99, ms", "p99_ms"),
     Plot("stored/s", "stored_s"),
     Plot("refused/s", "refused_s"),
-    Plot("fullest ring", "buffer"),
+    Plot("fullest ring, %", "buffer", 100.0),
 )
 
 
@@ -69,9 +76,7 @@ def draw(know: Knowledge, columns: int, rows: int, now: float) -> list[Line]:
     lists = max(_LISTS, rows * 3 // 10)
     room = rows - len(top) - lists
     bands = max(min(room // _CHART, -(-len(_PLOTS) // across)), 1)
-    high = max(room // bands, 2)
-    drawn = [*top, *_charts(know, columns, across, bands, high)]
-    drawn += [[]] if len(drawn) + lists < rows else []
+    drawn = [*top, *_charts(know, columns, across, bands, room)]
     return drawn + _lists(know, columns, rows - len(drawn), now)
 
 
@@ -99,13 +104,15 @@ def _tiles(know: Knowledge, columns: int) -> list[Line]:
     return [names, [Segment(pad(text, wide), "bold") for _, text in tiles[:fitting]]]
 
 
-def _charts(know: Knowledge, columns: int, across: int, bands: int, high: int) -> list[Line]:
+def _charts(know: Knowledge, columns: int, across: int, bands: int, rows: int) -> list[Line]:
+    """Bands of charts; an empty line below each where they are high enough."""
     drawn: list[Line] = []
-    widths = shares(columns, across)
-    for band in range(bands):
+    widths = shares(columns, across, 3)
+    for band, high in enumerate(shares(rows, bands, 0)):
         plots = _PLOTS[band * across : (band + 1) * across]
-        blocks = [(_plot(know, one, wide, high), wide) for one, wide in zip(plots, widths, strict=False)]
-        drawn += beside(blocks)
+        apart = 1 if high > _CHART + 1 else 0
+        blocks = [(_plot(know, one, wide, high - apart), wide) for one, wide in zip(plots, widths, strict=False)]
+        drawn += [*beside(blocks, 3), *[[]] * apart]
     return drawn
 
 
@@ -114,7 +121,7 @@ def _plot(know: Knowledge, one: Plot, columns: int, high: int) -> Sequence[Line]
     step = step_for(wide)
     peak = one.peak(know, wide * step)
     aside = f"peak {peak} in {duration(wide * step)}" if peak else ""
-    return plot(one.name, one.now(know), know.history.columns(one.series, wide), columns, high, aside)
+    return plot(one.name, one.now(know), know.history.columns(one.series, wide), columns, high, aside, one.most)
 
 
 def _lists(know: Knowledge, columns: int, rows: int, now: float) -> list[Line]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from trackflowd.cli_text import count, duration, size
 from trackflowd.console.charts import gauge, level, short, spark
+from trackflowd.console.history import fill_of
 from trackflowd.console.knowledge import Knowledge, dig
 from trackflowd.console.lines import Line, Segment, beside, clip, columns_of, fill, framed, pad, table, title, wrap
 
@@ -58,7 +59,7 @@ def _flow(know: Knowledge, wide: int, arrow: int) -> list[Line]:
     boxes = [
         framed(_inside(_workers(know)), wide, "workers", _frame(_worst(know, "worker"))),
         _arrow(arrow, into, ""),
-        framed(_inside(_rings(know, wide - 4)), wide, "rings", level(know.history.last("buffer") or 0)),
+        framed(_inside(_rings(know, wide - 4)), wide, "rings", level(fill_of(know.status) / 100)),
         _arrow(arrow, out if cut else 0.0, "paused" if held else ""),
         framed(_inside(_flusher(know)), wide, "flusher", _frame(_worst(know, "flusher"))),
         _arrow(arrow, out, "paused" if held else "" if bad in _STORE_ATTR else bad),
@@ -154,7 +155,7 @@ def _store(know: Knowledge, columns: int) -> list[Line]:
         [Segment(told, "odd" if know.paused() else _STORE_ATTR.get(state, "bad"))],
         [Segment(clip(_place(str(sink.get("url") or "")), columns))],
         [Segment(f"{short(dig(know.status, 'rates', 'stored_s') or 0)} rows/s")],
-        [Segment(f"last {short(last.get('rows'))} rows" if last else "no batch yet")],
+        [Segment(f"batch {short(last.get('rows'))}" if last else "no batch yet")],
         [Segment(f"in {duration(float(last.get('ms') or 0) / 1000)}" if last else "", "dim")],
     ]
 
@@ -199,8 +200,8 @@ def _room(know: Knowledge, columns: int) -> list[Line]:
         drawn.append([Segment("        nothing comes in", "dim")])
     else:
         attr = "bad" if left < _SOON_S else "odd" if left < _NEAR_S else ""
-        text = f"lasts {duration(left)} without the store" if left else "rings and spool are full"
-        drawn.append([Segment("        "), Segment(text, attr)])
+        text = f"{duration(left)} without the store" if left else "rings and spool are full"
+        drawn.append([Segment("lasts   ", "dim"), Segment(text, attr)])
     sizes = [batch.rows for batch in know.batches][-max(columns - 24, 4) :]
     if sizes:
         told = f" {short(min(sizes))} to {short(max(sizes))} rows"

@@ -8,7 +8,7 @@ from typing import Any
 from trackflowd.cli_text import count, duration, size
 from trackflowd.console.charts import gauge, level
 from trackflowd.console.knowledge import Knowledge, dig
-from trackflowd.console.lines import Line, Segment, beside, clip, pad, shares, table, title
+from trackflowd.console.lines import Line, Segment, beside, clip, pad, shares, table, title, wrap
 
 #: Columns of the labels of the machine's figures.
 _LABEL = 8
@@ -81,7 +81,7 @@ def _line(name: str, share: float, columns: int, told: str) -> Line:
 def _machine(know: Knowledge, columns: int) -> list[Line]:
     machine = know.status.get("machine")
     if not machine:
-        return [[Segment("not told by this daemon, which is of an older version", "dim")]]
+        return wrap("not told by this daemon, which is of an older version", columns, "dim")
     drawn: list[Line] = []
     cpus = int(machine.get("cpus") or 1)
     share = machine.get("cpu_share")

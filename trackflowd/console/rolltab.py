@@ -18,9 +18,9 @@ Item = Mapping[str, Any]
 FRESH = 0.5
 
 KEYS = (
-    Key("/", "/", "filter", "show only what has all these words; FIELD=TEXT looks into one field"),
+    Key("/", "/", "filter", "only what has all these words, or field=text"),
     Key(" ", "space", "hold", "let the list stand still, and go on"),
-    Key("enter", "enter", "inspect", "everything of the selected line (↑ ↓, page up, page down, home select)"),
+    Key("enter", "enter", "inspect", "everything of the selected line"),
 )
 
 
@@ -122,8 +122,7 @@ class RollTab(Tab):
         """What the list is doing, in a line."""
         if self._told is not None:
             if self._told.code == "unknown_command":
-                text = f"this daemon, of an older version, has no command {self._command}"
-                return [Segment(clip(f"{text}: its log says more (journalctl -u trackflowd)", columns), "odd")]
+                return [Segment(f"this daemon, of an older version, has no command {self._command}", "odd")]
             return [Segment(clip(f"no {self.what}: {self._told.text}", columns), "bad")]
         parts: list[Segment] = []
         if self.roll.held:
