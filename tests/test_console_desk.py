@@ -106,7 +106,7 @@ def test_a_long_list_of_processes_is_scrolled() -> None:
     console = desk(Answers(), status(processes=workers), tab="processes")
     assert "more lines" in "\n".join(screen(console))
     console.press("end")
-    assert "remembered" in "\n".join(screen(console))
+    assert "requests" in "\n".join(screen(console))
     console.press("wheel up")
     assert "more lines" in "\n".join(screen(console))
 

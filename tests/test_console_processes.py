@@ -19,6 +19,15 @@ def test_it_fits_its_width_and_shows_every_process(columns: int) -> None:
         assert text in shown, text
 
 
+@pytest.mark.parametrize("columns", [78, 118, 198])
+def test_every_counter_is_there_once(columns: int) -> None:
+    shown = texts(processes.draw(known(status()), columns))
+    below = " ".join(shown[shown.index(next(line for line in shown if line.startswith("Counters"))) :])
+    for name in STATUS["totals"]:
+        assert below.count(f"{name.replace('_', ' ')} ") == 1 or name == "requests", name
+    assert "1,234,567" in below
+
+
 def test_restarts_stand_out() -> None:
     lines = processes.draw(known(status()), 118)
     row = next(line for line in lines if "worker 1" in line[0].text)

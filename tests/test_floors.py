@@ -189,6 +189,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "verify.answers": "parts of verify.checks; tests/test_verify_checks.py",
     "outlet": "types only; tests/test_control.py",
     "console.palette": "names and colours; tests/test_console_desk.py and tests/test_console_terminal.py",
+    "console.plots": "tests/test_console_overview.py and tests/test_console_pipeline.py, at every size",
     "console.rolltab": "what Live and Log share; tests/test_console_live.py and tests/test_console_logs.py",
     "console.tab": "the base of every tab, driven by tests/test_console_desk.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",

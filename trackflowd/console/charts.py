@@ -18,7 +18,7 @@ SCALE = 6
 _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 #: Columns of the longest bar of a ranking.
 _BAR = 40
-#: Shares from which on a gauge wants a look, and a person.
+#: Shares from which on a buffer wants a look, and a person.
 _ODD, _BAD = 0.5, 0.9
 
 
@@ -44,9 +44,9 @@ def milliseconds(number: float | None) -> str:
     return f"{number:.2f} ms" if number < 1 else f"{number:.1f} ms" if number < 100 else f"{number:.0f} ms"
 
 
-def level(share: float) -> str:
-    """The colour of something that fills up."""
-    return "good" if share < _ODD else "odd" if share < _BAD else "bad"
+def level(share: float, odd: float = _ODD, bad: float = _BAD) -> str:
+    """The colour of something that fills up, and wants a look, or a person, from these shares on."""
+    return "good" if share < odd else "odd" if share < bad else "bad"
 
 
 def gauge(share: float, columns: int, attr: str = "") -> list[Segment]:

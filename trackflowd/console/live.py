@@ -80,14 +80,14 @@ _CELLS = (
     Cell("event", 10, 0, _name),
     Cell("page", 0, 0, _page),
     Cell("place", 14, 0, _place),
-    Cell("browser", 14, 92, _browser),
-    Cell("source", 12, 108, _field("source")),
-    Cell("system", 10, 124, _field("os")),
-    Cell("device", 8, 134, _field("device")),
-    Cell("visitor", _VISITOR_DIGITS + 1, 116, _visitor),
+    Cell("browser", 18, 96, _browser),
+    Cell("source", 12, 112, _field("source")),
+    Cell("system", 10, 128, _field("os")),
+    Cell("device", 8, 138, _field("device")),
+    Cell("visitor", _VISITOR_DIGITS + 1, 118, _visitor),
     Cell("money", 14, 150, _money),
-    Cell("language", 8, 170, _field("language")),
-    Cell("title", 30, 190, _field("title", "dim")),
+    Cell("language", 8, 184, _field("language")),
+    Cell("title", 30, 214, _field("title", "dim")),
 )
 
 

@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from trackflowd.cli_text import count, duration
-from trackflowd.console import words
-from trackflowd.console.charts import SCALE, milliseconds, plot, ranking, short
-from trackflowd.console.history import step_for
+from trackflowd.console import plots, words
+from trackflowd.console.charts import milliseconds, ranking, short
 from trackflowd.console.knowledge import Knowledge, dig
 from trackflowd.console.lines import Line, Segment, beside, pad, shares, title
 
-#: Columns from which charts stand two, and three, beside each other.
-_TWO, _THREE = 100, 150
-#: Rows of the lists below the charts, at least; the least of a chart with its name.
-_LISTS, _CHART = 6, 4
+#: Rows of the lists below the charts, at least.
+_LISTS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A chart.
-
-    Args:
-        name: over it.
-        series: of the history.
-        most: what fills its height; 0: a round number that fits.
-    """
-
-    name: str
-    series: str
-    most: float = 0.0
-
-    def now(self, know: Knowledge) -> str:
-        """Its present value in words."""
-        if self.series == "p99_ms":
-            return milliseconds(dig(know.status, "latency", "p99_ms"))
-        value = know.history.last(self.series)
-        if self.series == "buffer":
-            return "-" if value is None else f"{value:.1f} %"
-        return "-" if value is None else count(round(value))
-
-    def peak(self, know: Knowledge, seconds: int) -> str:
-        """The greatest value it shows, in words."""
-        most = know.history.most(self.series, seconds)
-        if most is None:
-            return ""
-        if self.series == "p99_ms":
-            return milliseconds(most)
-        return f"{most:.1f} %" if self.series == "buffer" else short(most)
-
-
-_PLOTS = (
-    Plot("events/s", "events_s"),
-    Plot("requests/s", "requests_s"),
-    Plot("latency p99, ms", "p99_ms"),
-    Plot("stored/s", "stored_s"),
-    Plot("refused/s", "refused_s"),
-    Plot("fullest ring, %", "buffer", 100.0),
-)
+_PLOTS = (plots.EVENTS, plots.REQUESTS, plots.LATENCY, plots.STORED, plots.REFUSED, plots.RING)
 
 
 def draw(know: Knowledge, columns: int, rows: int, now: float) -> list[Line]:
@@ -72,11 +28,8 @@ def draw(know: Knowledge, columns: int, rows: int, now: float) -> list[Line]:
     if not know.status:
         return words.health(know, columns)
     top: list[Line] = [*words.health(know, columns), [], *_tiles(know, columns), []]
-    across = 1 if columns < _TWO else 2 if columns < _THREE else 3
     lists = max(_LISTS, rows * 3 // 10)
-    room = rows - len(top) - lists
-    bands = max(min(room // _CHART, -(-len(_PLOTS) // across)), 1)
-    drawn = [*top, *_charts(know, columns, across, bands, room)]
+    drawn = [*top, *plots.draw(know, _PLOTS, columns, rows - len(top) - lists)]
     return drawn + _lists(know, columns, rows - len(drawn), now)
 
 
@@ -102,26 +55,6 @@ def _tiles(know: Knowledge, columns: int) -> list[Line]:
     wide = columns // fitting
     names: Line = [Segment(pad(name, wide), "dim") for name, _ in tiles[:fitting]]
     return [names, [Segment(pad(text, wide), "bold") for _, text in tiles[:fitting]]]
-
-
-def _charts(know: Knowledge, columns: int, across: int, bands: int, rows: int) -> list[Line]:
-    """Bands of charts; an empty line below each where they are high enough."""
-    drawn: list[Line] = []
-    widths = shares(columns, across, 3)
-    for band, high in enumerate(shares(rows, bands, 0)):
-        plots = _PLOTS[band * across : (band + 1) * across]
-        apart = 1 if high > _CHART + 1 else 0
-        blocks = [(_plot(know, one, wide, high - apart), wide) for one, wide in zip(plots, widths, strict=False)]
-        drawn += [*beside(blocks, 3), *[[]] * apart]
-    return drawn
-
-
-def _plot(know: Knowledge, one: Plot, columns: int, high: int) -> Sequence[Line]:
-    wide = columns - SCALE
-    step = step_for(wide)
-    peak = one.peak(know, wide * step)
-    aside = f"peak {peak} in {duration(wide * step)}" if peak else ""
-    return plot(one.name, one.now(know), know.history.columns(one.series, wide), columns, high, aside, one.most)
 
 
 def _lists(know: Knowledge, columns: int, rows: int, now: float) -> list[Line]:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from trackflowd.cli_text import count, duration, size
+from trackflowd.console import plots
 from trackflowd.console.charts import gauge, level, short, spark
 from trackflowd.console.history import fill_of
 from trackflowd.console.knowledge import Knowledge, dig
@@ -28,6 +29,9 @@ _ARROW, _WIDEST = 6, 34
 _INSIDE = 5
 #: Seconds to full buffers below which that is alarming, or worth a look.
 _SOON_S, _NEAR_S = 600.0, 3600.0
+#: Rows of the table of rings where there is little room.
+_RINGS = 7
+_PLOTS = (plots.EVENTS, plots.STORED, plots.RING)
 _STORE_ATTR = {"ok": "good", "starting": "odd"}
 
 
@@ -226,10 +230,12 @@ def _waits(know: Knowledge, columns: int) -> list[Line]:
 
 
 def _details(know: Knowledge, columns: int, rows: int) -> list[Line]:
-    """Store's words, batches, rings one by one, as far as there is room."""
+    """Store's words, batches, rings one by one, charts: as far as there is room."""
     told = _words_of_store(know, columns)
     drawn = told[: max(rows - 3, 0)]
-    return drawn + _ring_table(know, columns, rows - len(drawn))
+    drawn += _ring_table(know, columns, min(rows - len(drawn), max(rows // 2, _RINGS)))
+    room = rows - len(drawn) - 1
+    return drawn + ([[], *plots.draw(know, _PLOTS, columns, room)] if room >= plots.LEAST else [])
 
 
 def _words_of_store(know: Knowledge, columns: int) -> list[Line]:

@@ -8,10 +8,14 @@ from typing import Any
 from trackflowd.cli_text import count, duration, size
 from trackflowd.console.charts import gauge, level
 from trackflowd.console.knowledge import Knowledge, dig
-from trackflowd.console.lines import Line, Segment, beside, clip, pad, shares, table, title, wrap
+from trackflowd.console.lines import Line, Segment, beside, clip, pad, shares, table, title, width, wrap
 
+#: Columns of a counter, at least.
+_COUNTER = 36
 #: Columns of the labels of the machine's figures.
 _LABEL = 8
+#: Shares of the machine from which on they want a look, and a person: memory and disks are there to be used.
+_ODD, _BAD = 0.8, 0.95
 #: Days to a full disk below which that is alarming, or worth a look.
 _SOON_DAYS, _NEAR_DAYS = 7.0, 30.0
 
@@ -34,6 +38,8 @@ def draw(know: Knowledge, columns: int) -> list[Line]:
         *beside([(machine, half), (disk, other)], gap=4),
         [],
         *_places(know, columns),
+        [],
+        *_counters(know, columns),
     ]
 
 
@@ -74,8 +80,13 @@ def _or_dash(value: Any, form: Callable[[Any], str]) -> str:
 def _line(name: str, share: float, columns: int, told: str) -> Line:
     """A labelled gauge and its figures."""
     wide = max(min(columns - _LABEL - 28, 40), 8)
-    return [Segment(pad(name, _LABEL), "dim"), *gauge(share, wide), Segment(f" {share:>4.0%}", level(share)),
-            Segment(f"  {told}")]  # fmt: skip
+    attr = level(share, _ODD, _BAD)
+    return [
+        Segment(pad(name, _LABEL), "dim"),
+        *gauge(share, wide, attr),
+        Segment(f" {share:>4.0%}", attr),
+        Segment(f"  {told}"),
+    ]
 
 
 def _machine(know: Knowledge, columns: int) -> list[Line]:
@@ -114,6 +125,23 @@ def _disk(know: Knowledge, columns: int) -> list[Line]:
     if (days := disk.get("days_to_full")) is not None:
         attr = "bad" if days < _SOON_DAYS else "odd" if days < _NEAR_DAYS else ""
         drawn.append([Segment(pad("full in", _LABEL), "dim"), Segment(duration(days * 86400), attr)])
+    return drawn
+
+
+def _counters(know: Knowledge, columns: int) -> list[Line]:
+    """Every counter, down one column and then the next."""
+    totals: Mapping[str, Any] = know.status.get("totals") or {}
+    across = max(columns // _COUNTER, 1)
+    wide = shares(columns, across, 3)
+    high = -(-len(totals) // across)
+    cells = [(name.replace("_", " "), count(number or 0)) for name, number in totals.items()]
+    drawn: list[Line] = [title("Counters", columns, "workers summed, since the start")]
+    for row in range(high):
+        line: list[Segment] = []
+        for number, (name, figure) in enumerate(cells[row::high]):
+            room = wide[number] - width(figure) - 1
+            line += [Segment("   " if number else ""), Segment(pad(name, room), "dim"), Segment(f" {figure}")]
+        drawn.append(line)
     return drawn
 
 

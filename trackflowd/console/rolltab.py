@@ -14,8 +14,8 @@ from trackflowd.errors import TrackflowError
 
 Item = Mapping[str, Any]
 
-#: Seconds between two frames that only show new items: faster is not read, and costs.
-FRESH = 0.5
+#: Seconds between two frames that only show new items: a faster list cannot be read, and costs.
+FRESH = 1.0
 
 KEYS = (
     Key("/", "/", "filter", "only what has all these words, or field=text"),
