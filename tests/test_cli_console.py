@@ -48,6 +48,16 @@ def test_it_needs_a_terminal(
     assert "--once prints one screen as text" in capsys.readouterr().err
 
 
+def test_a_terminal_that_cannot_place_text_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert cli.operator(["--data-dir", str(tmp_path), "console"]) == cli.ERROR
+    assert "can place text" in capsys.readouterr().err
+
+
 def test_the_tabs_are_those_of_the_desk() -> None:
     from trackflowd.console.desk import NAMES
 

@@ -82,6 +82,15 @@ def test_the_header_says_what_it_looks_at() -> None:
     assert time.strftime("%H:%M") in first or time.strftime("%M")  # the minute may have changed meanwhile
 
 
+def test_alerts_are_counted_in_the_header_of_every_tab() -> None:
+    alert = {"name": "disk_low", "severity": "warning", "since_ms": 0, "text": "", "hint": ""}
+    console = desk(Answers(), status(alerts=[alert]), tab="log")
+    assert "1 alert" in screen(console)[0] and attr_of(console.draw(80, 24), "1 alert") == "head odd"
+    console = desk(Answers(), status(alerts=[{**alert, "severity": "critical"}, alert]))
+    assert attr_of(console.draw(80, 24), "2 alerts") == "head bad"
+    assert "alert" not in screen(desk(Answers()))[0]
+
+
 def test_a_lost_connection_is_said_above_every_tab() -> None:
     console = desk(Answers())
     console.know.lose(ControlError("no trackflowd listens on /x"), time.time() - 12)

@@ -32,6 +32,9 @@ def test_a_daemon_is_silent_when_statuses_stop_coming() -> None:
     assert know.silent_for(AT + 3) == 0.0
     assert know.silent_for(AT + 10) == 10.0
     assert Knowledge().silent_for(AT) == 0.0
+    seldom = Knowledge(every=10.0)
+    seldom.take(status(), AT)
+    assert (seldom.silent_for(AT + 20), seldom.silent_for(AT + 30)) == (0.0, 30.0)
 
 
 def test_recent_refusals_are_those_of_the_last_minute() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Seconds that ``--once`` waits for what the tab shows.
 PATIENCE = 5.0
+#: Seconds that it waits on for what comes in one go with the first of it, such as lines of the log.
+_GRACE = 0.2
 #: Bounds of ``--every``, s: those of the command ``watch``.
 _EVERY = (0.2, 60.0)
 TABS = ("overview", "pipeline", "audience", "live", "processes", "tasks", "log")
@@ -73,8 +75,8 @@ def _size(text: str) -> tuple[int, int]:
 def _console(args: argparse.Namespace) -> int:
     beside = os.path.join(args.data_dir, "control.sock") if args.data_dir else None
     path = find_socket(args.socket or beside, os.environ)
-    if not args.once and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise TrackflowError("the console needs a terminal", "--once prints one screen as text")
+    if not args.once and not (sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"):
+        raise TrackflowError("the console needs a terminal that can place text", "--once prints one screen as text")
     Client.connect(path).close()  # nobody there: said in a line, as by the other commands, not on a screen
     # Only here: urwid takes longer to import than most commands take to answer.
     from trackflowd.console import terminal
@@ -83,8 +85,8 @@ def _console(args: argparse.Namespace) -> int:
     from trackflowd.console.reader import Reader
 
     ascii_only = not terminal.utf8(os.environ) if args.ascii is None else args.ascii
-    know = Knowledge()
-    reader = Reader(path, know, args.every)
+    know = Knowledge(args.every)
+    reader = Reader(path, know)
     desk = Console(know, reader, args.tab, args.site, ascii_only)
     reader.start()
     try:
@@ -104,5 +106,6 @@ def _once(desk: Console, reader: Reader, size: tuple[int, int]) -> None:
     while (desk.tab.waits or not desk.know.status) and time.monotonic() < deadline:
         desk.tick(time.monotonic())
         reader.take(0.05)
+    reader.take(_GRACE)
     for line in desk.draw(*size):
         say("".join(segment.text for segment in line).rstrip())

@@ -214,7 +214,9 @@ class Console:
         if uptime is not None:
             left.append(Segment(f"  up {duration(uptime)}", "head dim"))
         clock = time.strftime("  %H:%M:%S ", time.localtime(now))
-        right: Line = [Segment(f" {text} ", f"head {attr}"), Segment(clock, "head")]
+        right: list[Segment] = [Segment(f" {text} ", f"head {attr}", "front 0"), Segment(clock, "head")]
+        if badge := words.badge(self.know):
+            right = [Segment(f" {badge[1]} ", f"head {badge[0]}", "front 0"), Segment(" ", "head"), *right]
         return [*fill(left, columns - columns_of(right), "head"), *right]
 
     def _tab_line(self, columns: int) -> Line:

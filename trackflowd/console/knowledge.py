@@ -12,8 +12,9 @@ from trackflowd.errors import TrackflowError
 
 Status = Mapping[str, Any]
 
-#: Seconds without a status after which the daemon counts as silent: a busy machine may miss two.
-SILENT = 3.5
+#: Seconds without a status after which the daemon counts as silent, at least, and in statuses that did not come: a
+#: busy machine may miss two.
+SILENT, MISSED = 3.5, 2.5
 #: Seconds over which refusals are said to be recent.
 RECENT = 60.0
 #: Batches whose sizes are remembered.
@@ -39,6 +40,9 @@ def dig(value: Any, *keys: str) -> Any:
 class Knowledge:
     """See above; for one thread.
 
+    Args:
+        every: seconds between two statuses.
+
     Attributes:
         status: the last one; empty before the first.
         history: of rates and latencies.
@@ -48,7 +52,8 @@ class Knowledge:
         away_since: wall clock, s; 0: it is there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = 1.0) -> None:
+        self.every = every
         self.status: Status = {}
         self.history = History()
         self.batches: deque[Batch] = deque(maxlen=BATCHES)
@@ -85,7 +90,7 @@ class Knowledge:
     def silent_for(self, now: float) -> float:
         """Seconds since the last status where that is worth a word, else 0."""
         age = now - self._came
-        return age if self.status and age > SILENT else 0.0
+        return age if self.status and age > max(SILENT, self.every * MISSED) else 0.0
 
     # ---------------------------------------------------------------- derived
 

@@ -31,7 +31,7 @@ _INSIDE = 5
 _SOON_S, _NEAR_S = 600.0, 3600.0
 #: Rows of the table of rings where there is little room.
 _RINGS = 7
-_PLOTS = (plots.EVENTS, plots.STORED, plots.RING)
+_PLOTS = (plots.EVENTS, plots.STORED, plots.RING, plots.REQUESTS)
 _STORE_ATTR = {"ok": "good", "starting": "odd"}
 
 

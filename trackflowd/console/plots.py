@@ -13,8 +13,8 @@ from trackflowd.console.lines import Line, beside, shares
 
 #: Columns from which charts stand two, and three, beside each other.
 _TWO, _THREE = 100, 150
-#: Rows of the least chart, its name included.
-LEAST = 4
+#: Rows of the least chart and of the highest, the name included.
+LEAST, MOST = 4, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,15 @@ def draw(know: Knowledge, plots: Sequence[Plot], columns: int, rows: int) -> lis
 
     Args:
         plots: the most important first.
-        columns, rows: of the room there is; all rows are used. Nothing is drawn in too few.
+        columns, rows: of the room there is. Nothing is drawn in too few rows.
     """
     across = min(1 if columns < _TWO else 2 if columns < _THREE else 3, len(plots))
-    bands = min(rows // LEAST, -(-len(plots) // across))
+    bands = min(rows // LEAST, len(plots) // across)
     if not bands:
         return []
     drawn: list[Line] = []
     widths = shares(columns, across, 3)
-    for band, high in enumerate(shares(rows, bands, 0)):
+    for band, high in enumerate(shares(min(rows, bands * MOST), bands, 0)):
         of_band = plots[band * across : (band + 1) * across]
         apart = 1 if high > LEAST + 1 else 0
         blocks = [(_plot(know, one, wide, high - apart), wide) for one, wide in zip(of_band, widths, strict=False)]

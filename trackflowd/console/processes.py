@@ -10,6 +10,8 @@ from trackflowd.console.charts import gauge, level
 from trackflowd.console.knowledge import Knowledge, dig
 from trackflowd.console.lines import Line, Segment, beside, clip, pad, shares, table, title, width, wrap
 
+#: Gauges whose numbers mean something else: instants and a state.
+_NO_QUANTITY = ("oldest_pending_ms", "open_since_ms", "sink_state")
 #: Columns of a counter, at least.
 _COUNTER = 36
 #: Columns of the labels of the machine's figures.
@@ -130,7 +132,7 @@ def _disk(know: Knowledge, columns: int) -> list[Line]:
 
 def _counters(know: Knowledge, columns: int) -> list[Line]:
     """Every counter, down one column and then the next."""
-    totals: Mapping[str, Any] = know.status.get("totals") or {}
+    totals = {name: number for name, number in (know.status.get("totals") or {}).items() if name not in _NO_QUANTITY}
     across = max(columns // _COUNTER, 1)
     wide = shares(columns, across, 3)
     high = -(-len(totals) // across)

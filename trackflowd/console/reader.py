@@ -42,19 +42,18 @@ class Reader:
 
     Args:
         path: of the control socket.
-        know: filled with what comes.
-        every: seconds between two statuses.
+        know: filled with what comes; says how often it should.
 
     Attributes:
         wake: called, in any thread, when there is something to take.
     """
 
-    def __init__(self, path: str, know: Knowledge, every: float = 1.0) -> None:
+    def __init__(self, path: str, know: Knowledge) -> None:
         self.path = path
         self.wake: Thunk = lambda: None
         self._know = know
         self._inbox: queue.SimpleQueue[Thunk] = queue.SimpleQueue()
-        self._watcher = _Watcher(self, every)
+        self._watcher = _Watcher(self, know.every)
         self._looker, self._actor = _Asker(self), _Asker(self)
 
     def start(self) -> None:
@@ -116,8 +115,10 @@ class Reader:
         self._know.take(status, now)
 
     def lost(self, error: TrackflowError, now: float) -> None:
-        """The connection is not there."""
+        """The connection is not there; those for questions are not, either."""
         self._know.lose(error, now)
+        self._looker.forget()
+        self._actor.forget()
 
 
 class _Keeper(threading.Thread):
@@ -241,6 +242,11 @@ class _Asker(threading.Thread):
         self._reader = reader
         self._jobs: queue.SimpleQueue[tuple[str, Callable[[Answer], None], Mapping[str, Any]]] = queue.SimpleQueue()
         self._client: Client | None = None
+        self._gone = False
+
+    def forget(self) -> None:
+        """Make a new connection for what is asked next."""
+        self._gone = True
 
     def put(self, command: str, then: Callable[[Answer], None], args: Mapping[str, Any]) -> None:
         """Ask this when what was asked before is answered."""
@@ -253,8 +259,11 @@ class _Asker(threading.Thread):
 
     def _answer(self, command: str, args: Mapping[str, Any]) -> Answer:
         try:
+            if self._client is not None and self._gone:
+                self._client.close()
+                self._client = None
             if self._client is None:
-                self._client = Client.connect(self._reader.path)
+                self._client, self._gone = Client.connect(self._reader.path), False
             return Answer(self._client.call(command, timeout=PATIENCE, **args))
         except TrackflowError as error:
             if error.code == ControlError.code and self._client is not None:  # the connection's own, not the command's

@@ -95,7 +95,7 @@ class RollTab(Tab):
 
     def tick(self, now: float) -> bool:
         fresh = self.roll.settle()
-        if fresh and now - self._drawn >= FRESH:
+        if fresh and now - self._drawn >= max(FRESH, self.desk.know.every):
             self._drawn = now
             return True
         return False

@@ -12,15 +12,14 @@ from typing import Any, Literal
 import urwid
 
 from trackflowd.console.desk import Console
-from trackflowd.console.knowledge import SILENT
 from trackflowd.console.lines import Line
 from trackflowd.console.palette import PALETTE
 from trackflowd.console.reader import Reader, pipe_waker
 
 #: Seconds between two looks whether there is something to show. A look costs some microseconds.
 LOOK = 0.25
-#: Seconds after which the screen is drawn although nothing came: the clock, and how long the daemon is away.
-_IDLE = 1.0
+#: Times as long as a status should take to come, after which the screen is drawn without one.
+_LATE = 1.5
 
 
 class Sheet(urwid.Widget):
@@ -144,8 +143,11 @@ def show(desk: Console, reader: Reader, mono: bool, mouse: bool) -> None:
 
 
 def _idle(desk: Console) -> float:
-    """Statuses come each second and bring a frame each; only while none come the screen is drawn without."""
-    return _IDLE if desk.know.told is not None or not desk.know.status else min(_IDLE * 2, SILENT)
+    """Seconds after which the screen is drawn although nothing came: for the clock, and how long the daemon is away.
+
+    While statuses come, each brings a frame and none is drawn without.
+    """
+    return desk.know.every * (1.0 if desk.know.told is not None else _LATE)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -26,6 +26,15 @@ def state(know: Knowledge, now: float) -> tuple[str, str]:
     return ("good", "ready") if dig(know.status, "health", "ready") else ("bad", "not ready")
 
 
+def badge(know: Knowledge) -> tuple[str, str] | None:
+    """The colour and the words of the header about alerts; None: there are none."""
+    told = know.alerts()
+    if not told or know.told is not None:
+        return None
+    attr = "bad" if any(alert.get("severity") == "critical" for alert in told) else "odd"
+    return attr, f"{len(told)} alert{'' if len(told) == 1 else 's'}"
+
+
 def away(know: Knowledge, now: float, columns: int) -> list[Line]:
     """The band that says that what is shown is old, and why; empty while all is fresh."""
     if know.told is not None:
