@@ -110,6 +110,6 @@ class Terminal:
         return int(self._run("display-message", "-p", "#{pane_pid}"))
 
     def ended(self) -> int | None:
-        """Exit code of the command; None while it runs."""
+        """Exit code of the command; None while it runs, and for the moment until tmux knows the code."""
         dead, code = self._run("display-message", "-p", "#{pane_dead} #{pane_dead_status}").rstrip("\n").split(" ", 1)
-        return int(code or -1) if dead == "1" else None
+        return int(code) if dead == "1" and code else None

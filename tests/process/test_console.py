@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.console_server import Server
+from tests.console_values import status
 from tests.process.harness import ROOT, Daemon
 from tests.tmux import TMUX, Terminal
 
@@ -175,6 +177,32 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(daemon: Daemon, tmp_path: Path) ->
         shell.keys("C-c")
         screen = shell.await_text("code 130", " icanon", " echo ")
         assert "Traceback" not in screen and "TrackFlow" not in screen
+
+
+def test_who_may_only_look_is_told_so_when_acting(tmp_path: Path) -> None:
+    text, hint = "pause: only the daemon's user and root may do that", "run it as trackflow, or with sudo"
+    answers = {"pause": ("not_permitted", text, hint), "flush": ("not_permitted", text.replace("pause", "flush"), hint)}
+    path = tmp_path / "control.sock"
+    words = [sys.executable, "-c", _OPERATOR, "--socket", str(path), "console"]
+    with (
+        Server(path, answers, {"watch": [status()]}),
+        Terminal(tmp_path, words, 80, 24, {"PYTHONPATH": str(ROOT)}) as terminal,
+    ):
+        terminal.await_text("● ready")
+        for key, title in (("P", "Not paused"), ("F", "Not stored")):
+            terminal.keys(key, "y")
+            terminal.await_text(title, "only the daemon's user and root", hint)
+            terminal.keys("Escape")
+            terminal.await_screen(lambda screen, title=title: title not in screen, "closed")  # type: ignore[misc]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="this machine cannot become another user: not root")
+def test_who_may_not_look_is_told_so_without_a_screen(daemon: Daemon) -> None:
+    become = "import os; from trackflowd.cli import operator; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+    words = [sys.executable, "-c", f"{become}raise SystemExit(operator())", *command(daemon, "--once")[3:]]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert "this user may not talk to the daemon" in done.stderr
 
 
 def _quoted(word: str) -> str:

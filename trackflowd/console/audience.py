@@ -183,7 +183,8 @@ class Audience(Tab):
             attr = "tab on" if number == self._period else "tab"
             line.append(Segment(f" {name} ", attr, f"period {number}"))
         if self._came:
-            line.append(Segment(f"    as of {duration(time.monotonic() - self._came)} ago", "dim"))
+            age = time.monotonic() - self._came
+            line.append(Segment(f"    as of {f'{duration(age)} ago' if age >= 1 else 'now'}", "dim"))
         elif self._error is None:
             line.append(Segment("    asking the store …", "dim"))
         return line

@@ -59,12 +59,11 @@ def _flow(know: Knowledge, wide: int, arrow: int) -> list[Line]:
     bad = str(dig(status, "sink", "state") or "starting")
     held = know.paused()
     into, out = float(rates.get("events_s") or 0), float(rates.get("stored_s") or 0)
-    cut = know.history.last("stored_s") is not None and out > 0
     boxes = [
         framed(_inside(_workers(know)), wide, "workers", _frame(_worst(know, "worker"))),
         _arrow(arrow, into, ""),
         framed(_inside(_rings(know, wide - 4)), wide, "rings", level(fill_of(know.status) / 100)),
-        _arrow(arrow, out if cut else 0.0, "paused" if held else ""),
+        _arrow(arrow, out, "paused" if held else ""),
         framed(_inside(_flusher(know)), wide, "flusher", _frame(_worst(know, "flusher"))),
         _arrow(arrow, out, "paused" if held else "" if bad in _STORE_ATTR else bad),
         framed(_inside(_store(know, wide - 4)), wide, "store", "odd" if held else _STORE_ATTR.get(bad, "bad")),

@@ -128,8 +128,8 @@ def show(desk: Console, reader: Reader, mono: bool, mouse: bool) -> None:
 
     def look(loop: urwid.MainLoop, _: Any) -> None:
         now = time.monotonic()
-        fresh = desk.tick(now)
-        if fresh or now - sheet.drawn >= _idle(desk):
+        came = reader.take()  # what came before the pipe was there
+        if desk.tick(now) or came or now - sheet.drawn >= _idle(desk):
             sheet.refresh()
         loop.set_alarm_in(LOOK, look)
 
