@@ -108,8 +108,3 @@ class Terminal:
     def pid(self) -> int:
         """Process id of the command."""
         return int(self._run("display-message", "-p", "#{pane_pid}"))
-
-    def ended(self) -> int | None:
-        """Exit code of the command; None while it runs, and for the moment until tmux knows the code."""
-        dead, code = self._run("display-message", "-p", "#{pane_dead} #{pane_dead_status}").rstrip("\n").split(" ", 1)
-        return int(code) if dead == "1" and code else None
