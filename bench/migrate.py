@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,9 @@ class Move:
 
     def _mover(self) -> int:
         for child in psutil.Process(self._daemon.pid).children():
-            if "trackflowd: mover" in " ".join(child.cmdline()):
-                return child.pid
+            with suppress(psutil.Error):  # it may end, or have ended and not been waited for
+                if "trackflowd: mover" in " ".join(child.cmdline()):
+                    return child.pid
         return 0
 
 
