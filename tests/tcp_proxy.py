@@ -13,13 +13,14 @@ share of the time, for anybody's store; this one strikes an exact request at an 
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import struct
 import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import cast
 
 KINDS = ("cut", "hang", "lost", "slow")
 #: Seconds between two looks whether something was ordered or ended meanwhile.
@@ -171,7 +172,10 @@ class Connection:
 
     def _turn(self) -> bool:
         """What comes next; False when it is over."""
-        ready = select.select([self._client, self._server], [], [], _LOOK)[0]
+        with selectors.PollSelector() as waiter:  # not select: a process of many tests may have over 1,024 files open
+            for side in (self._client, self._server):
+                waiter.register(side, selectors.EVENT_READ)
+            ready = [cast("socket.socket", key.fileobj) for key, _ in waiter.select(_LOOK)]
         if self._fault and self._fault.kind == "hang" and self.over:
             return self._reset()
         for side in ready:

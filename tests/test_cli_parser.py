@@ -30,7 +30,7 @@ def test_the_commands_are_these() -> None:
     assert [" ".join(path) for path in OPERATOR] == [
         *("status", "tail", "query", "flush", "drain", "stop", "alerts"),
         *("version", "watch", "history", "processes", "rings", "config", "log", "audit"),
-        *("pause", "resume", "reload", "loglevel"),
+        *("pause", "resume", "reload", "loglevel", "console"),
         *(f"stats {name}" for name in STATISTICS),
         *(f"events {name}" for name in ("get", "list", "export", "correct", "erase", "erasures", "forget")),
         *("spool list", "spool dump", "spool drop", "spool release"),

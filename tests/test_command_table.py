@@ -13,6 +13,8 @@ from trackflowd.proto.control import read_request
 WITHOUT_A_COMMAND = {
     "events get": "asks `events`",
     "events export": "asks `events`",
+    "alerts": "asks `status`",
+    "console": "asks `watch`, `stats`, `tail` and others",
     "spool list": "reads files",
     "spool dump": "reads files",
     "quarantine list": "reads files",

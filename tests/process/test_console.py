@@ -31,7 +31,7 @@ TABS: Sequence[tuple[str, Sequence[str]]] = (
     ("4", ("as they come", SITE, "pageview", r"/\d\d:\d\d:\d\d +shop/")),
     ("5", ("supervisor", "worker 0", "flusher", "Machine", "Disk", r"/\d+ MiB/")),
     ("6", ("no tasks",)),
-    ("7", (r"/listening|has no command log/",)),
+    ("7", ("is ready (process",)),
 )
 
 

@@ -13,8 +13,8 @@ from tests.process.sender import Sender, event_of
 
 #: Seconds between two kills of a worker.
 EACH = 0.05
-#: Of workers, under load.
-KILLS = 6
+#: Of workers, under load; more, until one had requests in flight.
+KILLS, MOST_KILLS = 6, 60
 
 
 def sender_for(daemon: Daemon, seed: int) -> Sender:
@@ -28,7 +28,7 @@ def test_with_a_worker_killed_every_50_ms_what_is_answered_is_stored_once(tmp_pa
 
         async def send_and_kill() -> None:
             nonlocal sent, killed
-            while killed < KILLS:
+            while killed < KILLS or (not sender.books.unanswered and killed < MOST_KILLS):
                 sender.plan(sent + 500, first=sent)
                 sent += 500
                 sending = asyncio.create_task(sender.run())

@@ -114,17 +114,21 @@ def hosts_of(url: str) -> list[str]:
         ConfigError: the url makes no sense, or names a host twice.
     """
     hint = "clickhouse://user:password@host1:8123,host2:8123/database"
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigError(f"store url: {error}", hint) from error
-    if parts.scheme not in ("clickhouse", "clickhouses"):
+    scheme, colon, rest = url.partition("://")
+    if not colon or scheme not in ("clickhouse", "clickhouses"):
         raise ConfigError("store.cluster goes with a clickhouse:// url", hint)
-    user, at, hosts = parts.netloc.rpartition("@")
+    end = next((at for at, char in enumerate(rest) if char in "/?#"), len(rest))
+    user, at, hosts = rest[:end].rpartition("@")
     names = hosts.split(",")
     if not all(names) or len(set(names)) < len(names):
         raise ConfigError("store url: a host is empty or named twice", hint)
-    return [parts._replace(netloc=f"{user}{at}{name}").geturl() for name in names]
+    urls = [f"{scheme}://{user}{at}{name}{rest[end:]}" for name in names]
+    try:
+        for one in urls:  # not the whole: an address in brackets beside other hosts is no authority of RFC 3986
+            urlsplit(one)
+    except ValueError as error:
+        raise ConfigError(f"store url: {error}", hint) from error
+    return urls
 
 
 class HostEngine(Server):
