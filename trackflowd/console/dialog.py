@@ -5,6 +5,7 @@ A dialog is drawn as lines, like everything; the line that is typed is edited by
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import urwid
@@ -18,7 +19,7 @@ _WIDEST = 88
 _OPTIONS = 8
 
 
-class Dialog:
+class Dialog(ABC):
     """See above.
 
     Args:
@@ -38,13 +39,13 @@ class Dialog:
         widest = max([columns_of(line) for line in body] + [len(self.title) + 2, 30])
         return framed(body, min(widest + 4, wide), self.title, self.attr)
 
+    @abstractmethod
     def body(self, columns: int, rows: int) -> list[Line]:
         """What is in the box."""
-        raise NotImplementedError
 
+    @abstractmethod
     def press(self, key: str) -> None:
         """A key."""
-        raise NotImplementedError
 
 
 class Notice(Dialog):

@@ -15,6 +15,7 @@ import os
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -121,7 +122,7 @@ class Reader:
         self._actor.forget()
 
 
-class _Keeper(threading.Thread):
+class _Keeper(threading.Thread, ABC):
     """A thread with a connection that is made again for as long as it is wanted."""
 
     def __init__(self, reader: Reader) -> None:
@@ -145,13 +146,13 @@ class _Keeper(threading.Thread):
                     return
             self.closed.wait(RETRY)
 
+    @abstractmethod
     def session(self, client: Client) -> None:
         """Use a connection until it breaks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def broke(self, error: TrackflowError) -> None:
         """It has, or could not be made."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """End it; what it waits for on its connection ends, too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,17 +61,17 @@ class RollTab(Tab):
             return value in str(item.get(name) or "").lower()
         return word in text
 
+    @abstractmethod
     def heads(self, columns: int) -> Line:
         """The line above the items."""
-        raise NotImplementedError
 
+    @abstractmethod
     def line(self, item: Item, columns: int) -> Line:
         """An item as a line."""
-        raise NotImplementedError
 
+    @abstractmethod
     def details(self, item: Item, columns: int) -> Sequence[Line]:
         """Everything of an item."""
-        raise NotImplementedError
 
     def hear(self, item: Item) -> None:
         """An event of the stream; in another thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -79,7 +80,7 @@ class Desk(Protocol):
         """Show a text in the footer for a while."""
 
 
-class Tab:
+class Tab(ABC):
     """One tab. Keys come here first, then to the desk.
 
     Args:
@@ -92,25 +93,25 @@ class Tab:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
+    @abstractmethod
     def draw(self, columns: int, rows: int, now: float) -> list[Line]:
         """Its lines, at most rows.
 
         Args:
             now: wall clock, s.
         """
-        raise NotImplementedError
 
     def press(self, key: str) -> bool:
         """A key; whether it means something here."""
         return False
 
-    def click(self, does: str) -> None:
+    def click(self, does: str) -> None:  # noqa: B027  (most have nothing to do then)
         """A click on a segment that does something."""
 
-    def show(self) -> None:
+    def show(self) -> None:  # noqa: B027  (most have nothing to do then)
         """It comes to the front."""
 
-    def hide(self) -> None:
+    def hide(self) -> None:  # noqa: B027  (most have nothing to do then)
         """It goes to the back: what costs the daemon something ends."""
 
     def tick(self, now: float) -> bool:
