@@ -59,8 +59,9 @@ def shared_memory(daemon: Daemon) -> bytes:
     assert daemon.process is not None
     raw = b""
     for link in Path(f"/proc/{daemon.process.pid}/fd").iterdir():
-        if os.readlink(link).startswith("/memfd:"):
-            raw += link.read_bytes()
+        with suppress(FileNotFoundError):  # a file of that moment, closed meanwhile
+            if os.readlink(link).startswith("/memfd:"):
+                raw += link.read_bytes()
     assert raw
     return raw
 

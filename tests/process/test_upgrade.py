@@ -10,7 +10,7 @@ import pytest
 
 from tests.front_process import FrontProcess
 from tests.postgres import Cluster
-from tests.process.harness import Daemon
+from tests.process.harness import Daemon, until
 from tests.process.judge import judge, settle
 from tests.process.sender import event_of
 
@@ -56,12 +56,15 @@ def test_a_long_change_of_the_schema_refuses_no_event_and_an_earlier_version_lea
     with store(kind, tmp_path) as url, Daemon(tmp_path, *_SETS, f"store.url={url}", module="tests.daemon") as daemon:
         traffic.send(daemon, 100)
         assert daemon.stop() == 0
+        changes = daemon.log().count("changing its schema")
 
         daemon.module = "tests.newer"
         daemon.start(ready=False)
         daemon.await_status(
             lambda status: any(row["role"] == "worker" and row["state"] == "ready" for row in status["processes"])
         )
+        # until the flusher runs nothing empties a ring this small
+        until(lambda: daemon.log().count("changing its schema") > changes)
         flusher = daemon.pid("flusher")
         while not daemon.ready()[0] == 200 and traffic.sent < 5000:
             traffic.send(daemon, 10)
