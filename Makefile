@@ -43,6 +43,7 @@ format: install ## mend style, rewrite the example file and docs written from ta
 	@$(BIN)/python -m trackflowd.config --example > trackflowd.example.toml
 	@$(BIN)/python -m trackflowd.config --docs > docs/configuration.md
 	@$(BIN)/python -m trackflowd.control_text docs/control.md
+	@$(BIN)/python -m trackflowd.site_text docs/sites.md
 
 tracker: ## build the browser script from tracker/src (needs node and npm)
 	@npm ci --prefix tracker --silent

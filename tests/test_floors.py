@@ -19,7 +19,7 @@ PACKAGE = ROOT / "trackflowd"
 #: From the ground up: name of the floor, patterns of the modules on it (without "trackflowd.").
 FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ground", ("", "errors", "log")),
-    ("words", ("event", "option", "sections", "config", "config_text", "counters", "histogram")),
+    ("words", ("event", "option", "site", "sections", "config", "config_text", "counters", "histogram")),
     (
         "pure",
         (
@@ -47,7 +47,11 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "state",
             "tasks",
             "tombstones",
+            "bearer",
             "tokens",
+            "keys",
+            "registry",
+            "transfer",
             "datadir",
             "sink",
             "sink.*",
@@ -107,7 +111,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control"),
             *("admin", "admin_*"),
-            *("budget", "salts"),
+            *("budget", "snapshot"),
             *(
                 "peer",
                 "audit",
@@ -121,12 +125,12 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "commands_operate",
             ),
             *("job", "taskrunner", "taskkinds", "task_replay", "task_migrate", "migration"),
-            *("task_erase", "commands_events", "commands_tokens"),
+            *("task_erase", "commands_events", "commands_sites", "commands_tokens"),
             *("vitals", "latency", "alerts", "alertrules", "webhook", "metrics"),
         ),
     ),
     ("supervisor", ("supervisor",)),
-    ("faces", ("cli", "cli_*", "control_text", "console", "console.*")),
+    ("faces", ("cli", "cli_*", "control_text", "site_text", "console", "console.*")),
 )
 
 #: Who may never import what, whatever their floors.
@@ -170,6 +174,9 @@ ALLOWED_IO = {("proto.address", "socket")}  # inet_pton and inet_ntop: text to b
 
 #: Modules without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: dict[str, str] = {
+    "proto.command_access": "rows of the table; tests/test_command_table.py",
+    "proto.command_words": "what a row is; tests/test_command_table.py",
+    "bearer": "what tokens and keys are made of; tests/test_tokens.py and tests/test_keys.py",
     "proto.headers": "tables; tests/test_http.py",
     "proto.request": "what proto.http returns; tests/test_http.py",
     "": "holds the version; tests/test_repository.py",

@@ -54,7 +54,7 @@ def test_a_snapshot_serves_as_long_as_it_has_a_salt_for_the_day(directory: Path)
     state = State(directory)
     assert state.published(NOON) == 0
     state.rotate(NOON)
-    generation = state.publish()
+    generation = state.publish({})
     assert state.published(NOON) == state.published(NOON + 2 * DAY_MS) == generation
     assert state.published(NOON + 3 * DAY_MS) == 0
     for raw in (b"", b"\xc1", msgpack.packb([]), msgpack.packb({"generation": 1, "salts": [{}]})):
@@ -66,10 +66,10 @@ def test_a_destroyed_salt_is_in_no_file_any_more(directory: Path) -> None:
     state = State(directory)
     state.rotate(NOON)
     old = state.salts()[0].salt
-    state.publish()
+    state.publish({})
     assert any(old in path.read_bytes() for path in directory.rglob("*") if path.is_file())
     state.rotate(NOON + 4 * DAY_MS)
-    state.publish()
+    state.publish({})
     assert not any(old in path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
@@ -86,12 +86,12 @@ def test_salts_survive_a_restart(directory: Path) -> None:
 def test_the_snapshot_is_private_whole_and_numbered(directory: Path) -> None:
     state = State(directory)
     state.rotate(NOON)
-    first = state.publish()
+    first = state.publish({"sites": [{"site": "*"}]})
     path = directory / "snapshot.msgpack"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     value = msgpack.unpackb(path.read_bytes())
     assert value["generation"] == first
-    assert value["sites"] == []
+    assert value["sites"] == [{"site": "*"}]
     salt = state.salts()[0]
     assert value["salts"][0] == {
         "day": "2024-10-04",
@@ -104,26 +104,26 @@ def test_the_snapshot_is_private_whole_and_numbered(directory: Path) -> None:
 
 def test_the_generation_grows_over_restarts(directory: Path) -> None:
     state = State(directory)
-    numbers = [state.publish(), state.publish()]
+    numbers = [state.publish({}), state.publish({})]
     state.close()
-    numbers.append(State(directory).publish())
+    numbers.append(State(directory).publish({}))
     assert numbers == [1, 2, 3]
 
 
 def test_a_reader_never_sees_half_a_snapshot(directory: Path) -> None:
     state = State(directory)
     state.rotate(NOON)
-    state.publish()
+    state.publish({})
     path = directory / "snapshot.msgpack"
     with path.open("rb") as opened:
-        state.publish()
+        state.publish({})
         assert msgpack.unpackb(opened.read())["generation"] == 1
     assert msgpack.unpackb(path.read_bytes())["generation"] == 2
 
 
 def test_a_left_over_temporary_file_is_no_obstacle(directory: Path) -> None:
     (directory / "tmp" / "snapshot.tmp").write_bytes(b"half")
-    assert State(directory).publish() == 1
+    assert State(directory).publish({}) == 1
 
 
 def test_the_database_is_private_from_its_first_moment(directory: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_database_of_schema_1_is_brought_up_to_date_and_keeps_what_it_holds(di
     shutil.copy(GOLDEN / "state-1.sqlite", directory / "state.sqlite")
     state = State(directory)
     assert [(salt.day, salt.salt) for salt in state.salts()] == [(20_000 + i, bytes([i + 1]) * 32) for i in range(3)]
-    assert state.publish() == 3
+    assert state.publish({}) == 3
     assert state.execute("SELECT count(*) FROM tasks") == [(0,)]
     assert state.execute("PRAGMA user_version") == [(SCHEMA,)]
     state.close()

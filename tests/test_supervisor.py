@@ -223,7 +223,7 @@ def test_salts_are_there_before_the_first_child(tmp_path: Path) -> None:
 
 
 def test_salts_are_renewed_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackflowd.salts.SALTS_EVERY", 0.0)
+    monkeypatch.setattr("trackflowd.snapshot.SALTS_EVERY", 0.0)
 
     async def story(running: Running) -> None:
         await running.ready()

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from trackflowd import tokens
+from trackflowd import bearer, tokens
 from trackflowd.errors import DataDirError
 from trackflowd.proto.control import BadRequest
 from trackflowd.state import State
@@ -144,8 +144,8 @@ def test_an_overlap_lengthens_no_life(table: Tokens) -> None:
 def test_two_of_a_name_are_told_apart_by_number_and_revoked_together(table: Tokens) -> None:
     table.add("grafana", READ, 0, NOW)
     table.rotate("grafana", 3600, NOW)
-    assert "2 tokens grafana work: 1, 2" in wrong("bad_arguments", table.rotate, "grafana", 60, NOW)
-    assert [one.number for one in table.revoke("grafana", NOW)] == [1, 2]
+    assert "2 tokens grafana work: 2 (read), 1 (read)" in wrong("bad_arguments", table.rotate, "grafana", 60, NOW)
+    assert [one.number for one in table.revoke("grafana", NOW)] == [2, 1]
 
 
 @pytest.mark.parametrize("name", ["", "1", "-a", "a b", "a\n", "ä", "a" * 65, "a\x1b[2J", "a/b"])
@@ -167,9 +167,10 @@ def test_what_makes_no_sense_is_refused(table: Tokens) -> None:
     assert len(table.all()) == 1
 
 
-def test_there_are_bounds(table: Tokens, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_bounds(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "MAX_LIVING", 3)
-    monkeypatch.setattr(tokens, "KEEP", 2)
+    table = Tokens(state)
+    monkeypatch.setattr(bearer, "KEEP", 2)
     for n in range(3):
         table.add(f"t{n}", READ, 0, NOW)
     wrong("too_many_tokens", table.add, "more", READ, 0, NOW)
@@ -191,10 +192,10 @@ def test_the_last_use_is_written_once_a_minute_and_at_the_end(state: State, tabl
     assert on_disk() is None
     table.check(text, NOW)
     assert on_disk() == NOW
-    table.check(text, NOW + tokens.NOTE_EVERY_MS - 1)
-    assert (on_disk(), table.all()[0].used_ms) == (NOW, NOW + tokens.NOTE_EVERY_MS - 1)
+    table.check(text, NOW + bearer.NOTE_EVERY_MS - 1)
+    assert (on_disk(), table.all()[0].used_ms) == (NOW, NOW + bearer.NOTE_EVERY_MS - 1)
     table.save()
-    assert on_disk() == NOW + tokens.NOTE_EVERY_MS - 1
+    assert on_disk() == NOW + bearer.NOTE_EVERY_MS - 1
     table.check(text, NOW - HOUR)  # the clock was set back
     assert on_disk() == NOW - HOUR
 

@@ -31,11 +31,13 @@ from trackflowd import (
     cli_ask,
     cli_console,
     cli_events,
+    cli_keys,
     cli_look,
     cli_migrate,
     cli_quarantine,
     cli_replay,
     cli_run,
+    cli_sites,
     cli_spool,
     cli_stats,
     cli_steer,
@@ -169,6 +171,8 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_replay.add_commands(commands)
     cli_migrate.add_commands(commands)
     cli_tasks.add_commands(commands)
+    cli_sites.add_commands(commands)
+    cli_keys.add_commands(commands)
     cli_tokens.add_commands(commands)
     cli_tools.add_commands(commands)
     cli_verify.add_commands(commands)

@@ -57,18 +57,19 @@ def add_commands(commands: Commands) -> None:
         "--scope", choices=("read", "admin"), default="read", help="read: look; admin: change and erase, too"
     )
     add.add_argument(
-        "--expires", type=_span, default=0.0, metavar="SPAN", help="how long it lasts, as 90d (default: for ever)"
+        "--expires", type=span, default=0.0, metavar="SPAN", help="how long it lasts, as 90d (default: for ever)"
     )
     for parser in (rotate, revoke):
         parser.add_argument("which", metavar="ID|NAME", help="its number or its name: `trackflow tokens list`")
     rotate.add_argument(
-        "--overlap", type=_span, default=86_400.0, metavar="SPAN", help="how long the old one still works (default: 1d)"
+        "--overlap", type=span, default=86_400.0, metavar="SPAN", help="how long the old one still works (default: 1d)"
     )
     for parser in (listed, add, rotate, revoke):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _span(text: str) -> float:
+def span(text: str) -> float:
+    """A span of time as a flag has it, in seconds."""
     try:
         seconds = DURATION.read(text)
     except ValueError as error:
@@ -86,19 +87,22 @@ def _list(args: argparse.Namespace) -> int:
         say("no token so far; `trackflow tokens add NAME` makes one")
     else:
         style = Style.of(sys.stdout)
-        heads = ("id", "name", "scope", "state", "made", "last used", "ends")
-        head, *rows = table([_row(token, style) for token in found], heads, (0,))
-        say("\n".join([style.dim(head), *rows]))
+        heads = ("id", "name", "scope", *ROW_ENDS)
+        rows = [[str(one["id"]), clean(one["name"]), clean(one["scope"]), *row_of(one, style)] for one in found]
+        head, *lines = table(rows, heads, (0,))
+        say("\n".join([style.dim(head), *lines]))
     return 0
 
 
-def _row(token: TokenDict, style: Style) -> list[str]:
+#: Heads of what ``row_of`` gives.
+ROW_ENDS = ("state", "made", "last used", "ends")
+
+
+def row_of(token: TokenDict, style: Style) -> list[str]:
+    """How it is with a token or key, as cells of a table."""
     state = clean(token["state"])
     ends = token["expires_ms"] if token["revoked_ms"] is None else token["revoked_ms"]
     return [
-        str(token["id"]),
-        clean(token["name"]),
-        clean(token["scope"]),
         style.good(state) if state == "active" else style.odd(state),
         moment(token["created_ms"]),
         moment(token["used_ms"]) if token["used_ms"] else "never",

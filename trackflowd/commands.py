@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trackflowd import __version__, quarantine, ringview, stats, statusview
 from trackflowd.commands_events import EventCommands
 from trackflowd.commands_operate import OperateCommands
+from trackflowd.commands_sites import SiteCommands
 from trackflowd.commands_tokens import TokenCommands
 from trackflowd.config import OPTIONS
 from trackflowd.crew import SOON
@@ -47,7 +48,8 @@ class Commands:
 
     def __init__(self, daemon: Supervisor) -> None:
         self._daemon = daemon
-        self._offices = (self, EventCommands(daemon), OperateCommands(daemon), TokenCommands(daemon.tokens))
+        tokens = TokenCommands(daemon.tokens, daemon.snapshot.change)
+        self._offices = (self, EventCommands(daemon), OperateCommands(daemon), SiteCommands(daemon), tokens)
         self._watch = Watch(self.status)
         self._machine, self._shares = Machine(), Shares()
 

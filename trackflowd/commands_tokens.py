@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from trackflowd.tokens import Tokens
@@ -19,10 +20,12 @@ class TokenCommands:
 
     Args:
         table: the tokens.
+        changed: called after each change: workers know tokens, too.
     """
 
-    def __init__(self, table: Tokens) -> None:
+    def __init__(self, table: Tokens, changed: Callable[[], object]) -> None:
         self._table = table
+        self._changed = changed
 
     async def tokens(self) -> list[dict[str, Any]]:
         """Every token, newest first, without its secret."""
@@ -33,6 +36,7 @@ class TokenCommands:
         """A new one: as ``tokens`` has it, and ``token``, its text."""
         now_ms = _now_ms()
         made, text = self._table.add(name, scope, expires, now_ms)
+        self._changed()
         log.info("token %d (%s, %s) is made", made.number, made.name, made.scope)
         return {**made.as_dict(now_ms), "token": text}
 
@@ -40,6 +44,7 @@ class TokenCommands:
         """Have one, or all of a name, not work any more; ``revoked``: those."""
         now_ms = _now_ms()
         gone = self._table.revoke(which, now_ms)
+        self._changed()
         for token in gone:
             log.info("token %d (%s) is revoked", token.number, token.name)
         return {"revoked": [token.as_dict(now_ms) for token in gone]}
@@ -48,6 +53,7 @@ class TokenCommands:
         """A successor, as ``token_add`` answers it, with ``old``: the one before."""
         now_ms = _now_ms()
         made, text, old = self._table.rotate(which, overlap, now_ms)
+        self._changed()
         log.info("token %d (%s) follows token %d", made.number, made.name, old.number)
         return {**made.as_dict(now_ms), "token": text, "old": old.as_dict(now_ms)}
 

@@ -46,11 +46,20 @@ def filled(page: str) -> str:
     Raises:
         ValueError: the marks are not there.
     """
-    before, begin, rest = page.partition(BEGIN)
+    return between(page, BEGIN, table())
+
+
+def between(page: str, mark: str, text: str) -> str:
+    """A page with a text of ours between a mark and ``END``.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError("the page has not both marks")
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{text}\n\n{END}{after}"
 
 
 def main(arguments: Sequence[str]) -> None:

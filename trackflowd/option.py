@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from trackflowd.counters import MAX_SITES
 
-Value = str | int | float | bool | tuple[str, ...]
+Value = str | int | float | bool | tuple[str, ...] | None
 
 #: Units of a duration, in seconds.
 SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -172,7 +172,8 @@ def _write_bytes(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _read_list(raw: object) -> tuple[str, ...]:
+def read_list(raw: object) -> tuple[str, ...]:
+    """A list of texts, or a text of them with commas between; ValueError says what it must be."""
     if isinstance(raw, str):
         raw = [part.strip() for part in raw.split(",") if part.strip()]
     if not isinstance(raw, list | tuple) or not all(isinstance(item, str) for item in raw):
@@ -202,7 +203,7 @@ def _read_address(raw: object) -> str:
 
 
 def _read_addresses(raw: object) -> tuple[str, ...]:
-    items = _read_list(raw)
+    items = read_list(raw)
     if not items:
         raise ValueError('must name at least one "host:port"')
     for item in items:
@@ -211,7 +212,7 @@ def _read_addresses(raw: object) -> tuple[str, ...]:
 
 
 def _read_networks(raw: object) -> tuple[str, ...]:
-    items = _read_list(raw)
+    items = read_list(raw)
     for item in items:
         try:
             ipaddress.ip_network(item)
@@ -232,14 +233,14 @@ def _read_path(raw: object) -> str:
 
 
 def _read_paths(raw: object) -> tuple[str, ...]:
-    items = tuple(_read_path(item) for item in _read_list(raw))
+    items = tuple(_read_path(item) for item in read_list(raw))
     if not items:
         raise ValueError('must name at least one path such as "/v1/events"')
     return items
 
 
 def _read_sites(raw: object) -> tuple[str, ...]:
-    items = _read_list(raw)
+    items = read_list(raw)
     if not all(map(_SITE.match, items)) or len(set(items)) != len(items):
         raise ValueError('must be a list of different sites such as ["example.com"]: letters, digits and . _ : -')
     if len(items) > MAX_SITES:

@@ -24,6 +24,7 @@ from trackflowd.option import (
     WEBHOOK,
     option,
 )
+from trackflowd.site import Sites
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 MAX_WORKERS = 64  # slots of the shared page
@@ -385,3 +386,4 @@ class Config:
     geo: Geo = Geo()
     alerts: Alerts = Alerts()
     metrics: Metrics = Metrics()
+    sites: Sites = Sites()

@@ -5,16 +5,17 @@ synced and renamed into place, when the generation in the shared page changes::
 
     {"generation": 7,
      "salts": [{"day": "2026-11-23", "from_ms": …, "to_ms": …, "salt": 32 bytes}, …],
-     "sites": []}
+     …}                                  and what else ``snapshot`` puts there: sites, hashes of keys
 
 Salts: one a day (UTC), random, made two days ahead, destroyed 48 h after their day ended; without
 its salt a visitor hash can no longer be checked against an address. ``secure_delete`` overwrites a
 destroyed salt in the database, and the journal mode is DELETE, not WAL, which would keep a copy
 until its next checkpoint. Neither file belongs in a backup.
 
-The database also holds the long jobs, the tombstones of erasures and the tokens of the admin listener,
-one row each; ``tasks``, ``tombstones`` and ``tokens`` read and write those through ``execute``. Its
-schema is ``MIGRATIONS``: numbered, forward only, each step in one transaction.
+The database also holds the long jobs, the tombstones of erasures, the tokens of the admin listener, the
+sites and their server keys, one row each; ``tasks``, ``tombstones``, ``tokens``, ``registry`` and ``keys``
+read and write those through ``execute``. Its schema is ``MIGRATIONS``: numbered, forward only, each step in
+one transaction.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import datetime
 import os
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,13 +89,33 @@ CREATE TABLE tokens (
     revoked_ms INTEGER
 ) STRICT;
 """,
+    # settings: JSON of those that are not the default. hash: as of tokens; its number is drawn, see ``keys``.
+    """
+CREATE TABLE sites (
+    site TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    site TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    used_ms INTEGER,
+    revoked_ms INTEGER
+) STRICT;
+""",
 )
 SCHEMA = len(MIGRATIONS)
 
 #: What a person loses who moves the file aside.
 _LOST = (
-    "today's visitors are then counted anew, the list of long jobs and every token of the admin listener are lost, "
-    "and so are the tombstones of erasures: a replay could bring back what was erased"
+    "today's visitors are then counted anew, the sites and their keys (`trackflow sites export` keeps those), the list "
+    "of long jobs and every token of the admin listener are lost, and so are the tombstones of erasures: a replay "
+    "could bring back what was erased"
 )
 
 
@@ -174,6 +196,21 @@ class State:
         except sqlite3.Error as error:
             raise self._trouble(error) from error
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have what is executed inside be on the disk all of it or, where anything is raised, none.
+
+        Raises:
+            DataDirError: the disk refuses; nothing was changed.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
     def rotate(self, now_ms: int) -> bool:
         """Make salts that are due, destroy those that are over; True if there was anything to do.
 
@@ -203,8 +240,11 @@ class State:
         """Living salts, oldest day first."""
         return [Salt(day, salt) for day, salt in self._db.execute("SELECT day, salt FROM salts ORDER BY day")]
 
-    def publish(self) -> int:
+    def publish(self, parts: Mapping[str, Any]) -> int:
         """Write the snapshot; the generation to put into the shared page once it is in place.
+
+        Args:
+            parts: what it holds beside generation and salts; values that msgpack can say.
 
         Raises:
             DataDirError: the disk refuses; the snapshot before stays whole.
@@ -215,7 +255,7 @@ class State:
                 {"day": salt.name, "from_ms": salt.from_ms, "to_ms": salt.to_ms, "salt": salt.salt}
                 for salt in self.salts()
             ]
-            raw: bytes = msgpack.packb({"generation": generation, "salts": salts, "sites": []}, use_bin_type=True)
+            raw: bytes = msgpack.packb({"generation": generation, "salts": salts, **parts}, use_bin_type=True)
             self._tmp.parent.mkdir(mode=0o700, exist_ok=True)
             self._tmp.unlink(missing_ok=True)
             with open(self._tmp, "xb", opener=_private) as file:

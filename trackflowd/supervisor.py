@@ -39,12 +39,14 @@ from trackflowd.datadir import DataDir
 from trackflowd.drain import Drain, Stage, verdict
 from trackflowd.errors import TrackflowError
 from trackflowd.history import History
+from trackflowd.keys import Keys
 from trackflowd.listeners import Listeners, PortTaken, shares
 from trackflowd.logbook import LogBook
+from trackflowd.registry import Registry
 from trackflowd.reload import Reloader
 from trackflowd.ring.space import doubt_of_durability
 from trackflowd.ringview import RingFill
-from trackflowd.salts import Salts
+from trackflowd.snapshot import Snapshot
 from trackflowd.state import State
 from trackflowd.statusview import Health, Told
 from trackflowd.tail import Row, Tail, Watcher
@@ -119,13 +121,13 @@ class Supervisor:
             self.listeners = self._listen()
             self.crew = Crew(cfg, self.listeners, self._received, self.logbook.fd)
             self.drain = Drain(self.crew, self.listeners)
-            self.salts = Salts(self.state, self.crew.page)
+            self.tokens, self.keys, self.registry = Tokens(self.state), Keys(self.state), Registry(self.state)
+            self.snapshot = Snapshot(self.state, self.crew.page, self._published)
             self.budget = Budget(cfg)
             self.tombstones = Tombstones(self.state, self.data_dir.path)
             self.tombstones.publish()
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
             self.vitals = Vitals(self)
-            self.tokens = Tokens(self.state)
             self._commands = Commands(self)
             commands = self._commands.handlers(), self._commands.openers()
             self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path))
@@ -156,7 +158,7 @@ class Supervisor:
             await self.control.start()
             if self.cfg.admin.listen:
                 await self.admin.start()
-            self.salts.begin()
+            self.snapshot.begin()
             self.runner.start()
             take_up(self)
             log.info(
@@ -197,9 +199,21 @@ class Supervisor:
         """Whether a drain has begun."""
         return self.drain.stage is not Stage.SERVING
 
+    def _published(self, now_ms: int) -> Mapping[str, Any]:
+        """What workers are to know beside the salts; see ``snapshot``."""
+        return {
+            "mode": self.cfg.sites.mode,
+            "sites": self.registry.published(),
+            "keys": self.keys.published(now_ms),
+            "admin_tokens": self.tokens.published(now_ms),
+        }
+
     def take(self, cfg: configuration.Config) -> None:
         """Take on options that have changed; children are told by who calls this."""
+        turned = cfg.sites != self.cfg.sites
         self.cfg = cfg
+        if turned:
+            self.snapshot.change()
         self.budget.take(cfg)
         self.runner.take(cfg)
         self.wake.set()
@@ -247,7 +261,7 @@ class Supervisor:
                 self._asking = self._background(self._ask_why())
             if self.budget.walk_due(now):
                 self._background(self.budget.walk(now))
-        self.salts.renew()
+        self.snapshot.renew()
         self._judge()
 
     def _judge(self) -> None:
@@ -295,6 +309,7 @@ class Supervisor:
             child.kill()
             child.process.wait()
         self.tokens.save()
+        self.keys.save()
         self.state.close()
         self.crew.close()
         self.logbook.close()

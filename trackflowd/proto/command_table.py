@@ -1,61 +1,18 @@
 """The one table of commands of the control socket: names, arguments, who may, what is answered, how to type it.
 
-``proto.control`` reads requests by it, ``commands`` has a handler for each row, ``trackflow`` a subcommand, and
+``command_words`` says what a row is, ``command_access`` has the rows about sites, keys and tokens.
+``proto.control`` reads requests by the table, ``commands`` has a handler for each row, ``trackflow`` a subcommand, and
 ``docs/control.md`` shows it (written by ``control_text``); a test holds all of them to each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
-#: How an argument is noted in the audit log: as it is; the password of a url masked; the ids of people in a
-#: selection masked; only the keys of a map; not at all.
-Noted = Literal["whole", "url", "what", "keys", "hidden"]
+from trackflowd.proto.command_access import SITES, TOKENS
+from trackflowd.proto.command_words import Arg, Command
 
-
-@dataclass(frozen=True, slots=True)
-class Arg:
-    """One argument of a command.
-
-    Args:
-        name: its key in ``args``.
-        kind: ``text``, ``number``, ``flag``, ``map`` or ``list`` (of texts).
-        help: one line.
-        default: used where it is not given; ``...``: it must be given.
-        noted: see ``Noted``.
-    """
-
-    name: str
-    kind: str
-    help: str
-    default: Any = ...
-    noted: Noted = "whole"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One row of the table.
-
-    Args:
-        name: as requests name it.
-        help: one line.
-        args: arguments; no others are taken.
-        answer: what comes back, as docs/control.md says it (Markdown).
-        tool: words of the subcommand of ``trackflow`` that asks for it.
-        acting: it changes what the daemon does: for the daemon's user and root only, and noted in the audit log.
-        streams: it answers with events until cancelled.
-    """
-
-    name: str
-    help: str
-    args: tuple[Arg, ...] = ()
-    answer: str = ""
-    tool: str = ""
-    acting: bool = False
-    streams: bool = False
-
+__all__ = ["COMMANDS", "Arg", "Command"]
 
 _TASK_ID = Arg("id", "number", "number of the task; `tasks` lists them")
 _WHAT = "which: site, name, user, visitor, id, from, to (ms since 1970 UTC)"
@@ -365,32 +322,6 @@ _CHANGING = (
     ),
 )
 
-_WHICH = Arg("which", "text", "its number, or its name")
-
-_TOKENS = (
-    Command(
-        "tokens", "bearer tokens of the admin listener, newest first", (),
-        "`id`, `name`, `scope`, `state` (active, expired, revoked), `created_ms`, `expires_ms`, `used_ms`, "
-        "`revoked_ms` (null: never, not yet); no secret", "tokens list",
-    ),
-    Command(
-        "token_add", "make a token of the admin listener",
-        (Arg("name", "text", "whose or what for; letters, digits, ._-"), Arg("scope", "text", "read or admin", "read"),
-         Arg("expires", "number", "seconds it lasts; 0: for ever", 0)),
-        "as `tokens` has it, and `token`, its text, this once. Errors `token_exists`, `too_many_tokens`", "tokens add",
-        acting=True,
-    ),
-    Command(
-        "token_revoke", "have a token, or all of a name, not work any more", (_WHICH,),
-        "`revoked`: those. Error `no_token`: none that works", "tokens revoke", acting=True,
-    ),
-    Command(
-        "token_rotate", "make a successor of a token; the old one works beside it for a while",
-        (_WHICH, Arg("overlap", "number", "seconds it does", 86_400)),
-        "as `token_add`, and `old`: the one before. Error `no_token`", "tokens rotate", acting=True,
-    ),
-)  # fmt: skip
-
 COMMANDS: Mapping[str, Command] = {
-    command.name: command for command in (*_LOOKING, *_ASKING, *_STEERING, *_CHANGING, *_TOKENS)
+    command.name: command for command in (*_LOOKING, *_ASKING, *_STEERING, *_CHANGING, *SITES, *TOKENS)
 }
