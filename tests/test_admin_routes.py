@@ -26,7 +26,9 @@ def test_the_manual_has_every_route_and_no_other() -> None:
     table = routes(
         Desk({}, lambda: 1.0, Audit(Path())), {"/healthz": lambda: (True, {}), "/readyz": lambda: (True, {})}, metrics
     )
-    named = re.findall(r"^\| `(GET|PATCH|DELETE) (/[^`]*)` \| (read|admin|near|) *\|", MANUAL.read_text(), re.M)
+    named = re.findall(
+        r"^\| `(GET|POST|PUT|PATCH|DELETE) (/[^`]*)` \| (read|admin|near|) *\|", MANUAL.read_text(), re.M
+    )
     assert sorted(named) == sorted((route.method, route.path, route.scope) for route in table)
 
 

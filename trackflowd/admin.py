@@ -42,7 +42,7 @@ class Route:
     """One row of the table.
 
     Args:
-        method: GET (which also answers HEAD), PATCH or DELETE.
+        method: GET (which also answers HEAD), POST, PUT, PATCH or DELETE.
         path: segments; ``{name}`` is any one, not empty.
         handler: answers it.
         scope: of the token it takes: READ, ADMIN or NEAR; "": none is needed.

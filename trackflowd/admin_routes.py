@@ -8,6 +8,7 @@ from typing import Any
 from trackflowd.admin import NEAR, Handler, Route
 from trackflowd.admin_desk import Desk
 from trackflowd.admin_events import EventRoutes
+from trackflowd.admin_sites import SiteRoutes
 from trackflowd.admin_stats import StatsRoutes
 from trackflowd.admin_words import Answer, Call, json_answer
 from trackflowd.metrics import CONTENT_TYPE
@@ -25,7 +26,7 @@ def routes(desk: Desk, probes: Mapping[str, Probe], metrics: Callable[[], Awaita
         probes: by path; answered 200 if it is so, else 503, to anybody.
         metrics: makes the text that Prometheus scrapes.
     """
-    stats, events = StatsRoutes(desk), EventRoutes(desk)
+    stats, events, sites = StatsRoutes(desk), EventRoutes(desk), SiteRoutes(desk)
     return [
         *(Route("GET", path, _probe(probe), scope="") for path, probe in probes.items()),
         Route("GET", "/metrics", _text(metrics), NEAR),
@@ -39,6 +40,16 @@ def routes(desk: Desk, probes: Mapping[str, Probe], metrics: Callable[[], Awaita
         Route("DELETE", "/v1/events/{id}", events.erase_event, ADMIN),
         Route("GET", "/v1/users/{id}/export", events.export_user),
         Route("DELETE", "/v1/users/{id}", events.erase_user, ADMIN),
+        Route("GET", "/v1/sites", sites.sites),
+        Route("GET", "/v1/sites/{site}", sites.site),
+        Route("PUT", "/v1/sites/{site}", sites.put, ADMIN),
+        Route("PATCH", "/v1/sites/{site}", sites.change, ADMIN),
+        Route("DELETE", "/v1/sites/{site}", sites.remove, ADMIN),
+        Route("GET", "/v1/keys", sites.keys),
+        Route("POST", "/v1/keys", sites.add_key, ADMIN),
+        Route("GET", "/v1/keys/{id}", sites.key),
+        Route("POST", "/v1/keys/{id}/rotate", sites.rotate_key, ADMIN),
+        Route("DELETE", "/v1/keys/{id}", sites.revoke_key, ADMIN),
         Route("GET", "/v1/tasks", events.tasks),
         Route("GET", "/v1/tasks/{id}", events.task),
     ]
