@@ -36,7 +36,14 @@ def test_an_erasure_is_a_tombstone_and_then_a_task(tmp_path: Path) -> None:
         value = await ended(running, task["id"])
         assert value["result"] == {"events": 0, "waiting": 0, "files": 0, "unread": 2, "swept": 0}
         (one,) = await call(running, "erasures")()
-        assert one == {"number": 1, "what": ALICE, "until_ms": tombstone.until_ms, "task": task["id"], "state": "done"}
+        assert one == {
+            "number": 1,
+            "what": ALICE,
+            "until_ms": tombstone.until_ms,
+            "task": task["id"],
+            "state": "done",
+            "retention": False,
+        }
 
     play(tmp_path, story)
     assert len(tombstones.load(tmp_path / "data")) == 1

@@ -135,3 +135,19 @@ def test_a_page_of_no_events_or_too_many_is_refused(limit: int) -> None:
 def test_a_place_that_no_page_gave_is_refused(after: Any) -> None:
     with pytest.raises(QueryError, match="a page begins behind"):
         events.page(lambda sql, params: [], "clickhouse", Selection(), 5, after)
+
+
+def test_the_oldest_event_of_each_site_is_found_up_to_a_time(store: Store) -> None:
+    for site, received in (("old-a", NOW - 5), ("old-b", NOW - 9), ("old-c", NOW - 1)):
+        store.put(site, 3, received=[received + n for n in range(3)])
+    mine = {"old-a", "old-b", "old-c"}
+
+    def oldest(until: int, sites: set[str] | None, most: int = 100) -> list[tuple[str, int]]:
+        found = events.oldest(store.run, store.kind, until, sites, most)
+        return [(site, at) for site, at in found.items() if site in mine]
+
+    assert oldest(NOW - 5, mine) == [("old-b", NOW - 9), ("old-a", NOW - 5)]
+    assert oldest(NOW, {"old-a", "nobody"}) == [("old-a", NOW - 5)]
+    assert oldest(NOW, None) == [("old-b", NOW - 9), ("old-a", NOW - 5), ("old-c", NOW - 1)]
+    assert oldest(NOW, mine, 1) == [("old-b", NOW - 9)]
+    assert oldest(NOW - 10, None) == oldest(NOW, set("x")) == []

@@ -125,7 +125,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "commands_operate",
             ),
             *("job", "taskrunner", "taskkinds", "task_replay", "task_migrate", "migration"),
-            *("task_erase", "commands_events", "commands_sites", "commands_tokens"),
+            *("retention", "task_erase", "task_retention", "commands_events", "commands_sites", "commands_tokens"),
             *("vitals", "latency", "alerts", "alertrules", "webhook", "metrics"),
         ),
     ),

@@ -131,6 +131,7 @@ def test_every_process_is_listed_with_its_figures(tmp_path: Path) -> None:
         for row in rows:
             assert row["pid"] and row["rss"] > 0 and row["fds"] > 0 and row["cpu_s"] >= 0
             assert row["state"] == "ready"
-            assert len(row) == len(rows[0])
+            assert row.keys() - {"snapshot"} == rows[0].keys()
+            assert ("snapshot" in row) == (row["role"] == "worker")
 
     play(tmp_path, story)

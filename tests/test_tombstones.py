@@ -84,3 +84,14 @@ def test_a_disk_that_refuses_leaves_the_file_before_whole(table: Tombstones, tmp
     with pytest.raises(DataDirError, match="cannot be written"):
         table.add(SITE, 6)
     assert tombstones.load(tmp_path) == [one]
+
+
+def test_a_site_has_one_of_its_retention_which_never_goes_back_and_what_was_asked_for_stays(
+    table: Tombstones, tmp_path: Path
+) -> None:
+    asked = table.add(Selection(site="a"), 50)
+    table.retain({"a": 10, "b": 20})
+    numbers = table.retain({"a": 30, "b": 15})
+    expected = [asked, Tombstone(Selection(site="a"), 30, numbers[0]), Tombstone(Selection(site="b"), 20, numbers[1])]
+    assert tombstones.load(tmp_path) == expected
+    assert table.all() == [Kept(asked, None), *(Kept(one, None, True) for one in expected[1:])]

@@ -85,6 +85,11 @@ class Commands:
         }
         value["geo"] = geo
         value["admin"] = daemon.admin.counts()
+        value["sites"] = {
+            "mode": daemon.cfg.sites.mode,
+            "registered": len(daemon.registry.all()) - 1,  # without "*"
+            "snapshot": daemon.crew.page.generation,
+        }
         value["machine"] = self._machine.look(time.monotonic())
         self._shares.add(value["processes"])
         return value | daemon.vitals.status()

@@ -77,11 +77,12 @@ class EventCommands:
         return task
 
     async def erasures(self) -> list[dict[str, Any]]:
-        """The tombstones, newest first: ``number``, ``what``, ``until_ms``, ``task``, ``state``."""
+        """The tombstones, newest first: ``number``, ``what``, ``until_ms``, ``task``, ``state``, ``retention``."""
         return [
             {
                 "number": one.tombstone.number, "what": one.tombstone.what.as_dict(),
                 "until_ms": one.tombstone.until_ms, "task": one.task, "state": self._state(one.task),
+                "retention": one.retention,
             }
             for one in reversed(self._daemon.tombstones.all())
         ]  # fmt: skip
@@ -116,7 +117,7 @@ def begin(daemon: Supervisor, tombstone: Tombstone) -> dict[str, Any]:
 def take_up(daemon: Supervisor) -> None:
     """At the daemon's start: begin what a kill left with a tombstone and no task."""
     for one in daemon.tombstones.all():
-        if one.task is None:
+        if one.task is None and not one.retention:  # ``retention`` begins its own anew
             begin(daemon, one.tombstone)
 
 

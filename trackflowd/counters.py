@@ -72,6 +72,7 @@ WORKER: tuple[Counter, ...] = (
     _gauge("inflight_bytes", "request bytes held in memory now"),
     _gauge("ring_used", "bytes of the ring not yet confirmed by the store"),
     _gauge("ring_capacity", "bytes the ring can hold"),
+    _gauge("snapshot", "number of the snapshot of sites, keys and salts that is worked by"),
 )
 
 FLUSHER: tuple[Counter, ...] = (

@@ -8,6 +8,7 @@
     erase_files    delete the files in quarantine whose row it names
     erase_piece    delete a piece of a month in the store, in the sender's thread: batches land in between
     erase_sweep    delete what only erased events had used
+    erase_due      which sites have events in the store that they keep no longer
 
 The long job ``erase`` (``task_erase``) walks through them; each may be done twice. Reading runs on the store's
 connections for queries and keeps no batch waiting. ``erasure`` says why batches stay exact.
@@ -41,6 +42,9 @@ LOOK, PATIENCE = 0.05, 20.0
 
 #: Seconds a count over the whole store may take.
 COUNTING = 3000.0
+
+#: Sites with old events that are looked at, those with the oldest first: more than can be registered.
+DUE = 10_000
 
 #: A month that has no events: asking for a batch of it costs the store nothing.
 NO_MONTH = 197001
@@ -93,6 +97,7 @@ class Eraser:
             "erase_files": self.files,
             "erase_piece": self.piece,
             "erase_sweep": self.sweep,
+            "erase_due": self.due,
         }
 
     # ---------------------------------------------------------------- reading
@@ -192,6 +197,23 @@ class Eraser:
     def sweep(self) -> int:
         """Delete what no event uses any more; how many rows. On a connection of its own."""
         return self._sink.edit.sweep()
+
+    def due(self, until: Mapping[str, int | None], others: int | None, most: int) -> dict[str, int]:
+        """Sites with events received up to a time, and that time (ms since 1970 UTC).
+
+        Args:
+            until: by site; None: it keeps them for ever.
+            others: of sites that are not named.
+            most: sites in the answer.
+        """
+        limits = {site: limit for site, limit in until.items() if limit is not None}
+        latest = max([*limits.values(), *([] if others is None else [others])], default=None)
+        if latest is None:
+            return {}
+        oldest = events.oldest(self._count, self._store, latest, limits if others is None else None, DUE)
+        limited = ((site, at, until.get(site, others)) for site, at in oldest.items())
+        found = [(site, limit) for site, at, limit in limited if limit is not None and at <= limit]
+        return dict(found[:most])
 
     # ------------------------------------------------------------- correcting
 

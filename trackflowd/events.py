@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -115,6 +115,26 @@ def months(run: Run, store: str, conditions: Sequence[Condition]) -> dict[int, i
     condition, values = where(conditions, store)
     sql = f"SELECT {_MONTH[store]} AS month, count(*) AS events FROM events WHERE {condition} GROUP BY 1 ORDER BY 1"
     return {int(row["month"]): int(row["events"]) for row in run(sql, values)}
+
+
+def oldest(run: Run, store: str, until_ms: int, sites: Collection[str] | None, most: int) -> dict[str, int]:
+    """When the oldest event of each site was received, the oldest first; ms since 1970 UTC.
+
+    Args:
+        until_ms: only of events received up to then.
+        sites: only these; None: all.
+        most: sites in the answer.
+    """
+    condition, values = where([Condition("received", "<=", until_ms)], store)
+    if sites is not None:
+        names = {f"site{n}": site for n, site in enumerate(sites)}
+        values |= names
+        condition += f" AND site IN ({', '.join(f'{{{name}:String}}' for name in names)})"
+    sql = (
+        f"SELECT site, min(received) AS first FROM events WHERE {condition} "
+        "GROUP BY site ORDER BY first, site LIMIT {most:UInt32}"
+    )
+    return {str(row["site"]): milliseconds(row["first"]) for row in run(sql, values | {"most": most})}
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:

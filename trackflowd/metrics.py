@@ -47,6 +47,7 @@ _ELSEWHERE = frozenset(
         *(f"responses_{name}" for name in _CLASSES),
         *(f"{what}_{name}" for what in ("accepted", "refused") for name in DIALECTS),
         *("ring_used", "ring_capacity", "sink_state", "open_since_ms", "oldest_pending_ms", "window_span_ms"),
+        "snapshot",  # a number of each worker's own, to be compared, not added
     }
 )
 

@@ -40,12 +40,16 @@ class Registry:
     Args:
         state: the opened database.
 
+    Attributes:
+        version: grows with each change.
+
     Every method that changes something raises DataDirError when the disk refuses. Then nothing was changed.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._all: dict[str, Entry] = {}
+        self.version = 0
         self.load()
 
     def load(self) -> None:
@@ -56,6 +60,7 @@ class Registry:
         """
         rows = self._state.execute("SELECT site, settings, created_ms, changed_ms FROM sites")
         self._all = {ANY: Entry(DEFAULT)} | {row[0]: _entry(*row) for row in rows}
+        self.version += 1
 
     def all(self) -> Sequence[Entry]:
         """Every one, by its id; ``*`` is the first."""
@@ -114,6 +119,7 @@ class Registry:
             (site.site, json.dumps(settings_of(site, sparse=True)), entry.created_ms, now_ms),
         )
         self._all[site.site] = entry
+        self.version += 1
         return entry
 
     def remove(self, site: str) -> Entry:
@@ -124,6 +130,7 @@ class Registry:
         """
         gone = self.get(site)
         self._state.execute("DELETE FROM sites WHERE site = ?", (site,))
+        self.version += 1
         if site == ANY:
             self._all[site] = Entry(DEFAULT)
         else:

@@ -90,6 +90,7 @@ CREATE TABLE tokens (
 ) STRICT;
 """,
     # settings: JSON of those that are not the default. hash: as of tokens; its number is drawn, see ``keys``.
+    # retention: 1 where a site's retention_days has made the tombstone.
     """
 CREATE TABLE sites (
     site TEXT PRIMARY KEY,
@@ -107,6 +108,7 @@ CREATE TABLE keys (
     used_ms INTEGER,
     revoked_ms INTEGER
 ) STRICT;
+ALTER TABLE tombstones ADD COLUMN retention INTEGER NOT NULL DEFAULT 0;
 """,
 )
 SCHEMA = len(MIGRATIONS)

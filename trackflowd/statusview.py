@@ -163,6 +163,7 @@ def totals(crew: Crew) -> dict[str, int]:
     for slot in crew.slots():
         for name, value in slot.values().items():
             summed[name] += value
+    del summed["snapshot"]  # numbers that mean nothing added up; ``processes`` has each
     return summed
 
 
@@ -202,6 +203,7 @@ def _process(crew: Crew, seat: Seat, now: float) -> dict[str, Any]:
         "pid": child.pid,
         "uptime_s": round(now - child.started, 1),
         "heartbeat_age_s": age,
+        **({"snapshot": crew.slot(seat).get("snapshot")} if seat.role == "worker" else {}),
         **figures(child.pid),
     }
 

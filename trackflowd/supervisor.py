@@ -44,6 +44,7 @@ from trackflowd.listeners import Listeners, PortTaken, shares
 from trackflowd.logbook import LogBook
 from trackflowd.registry import Registry
 from trackflowd.reload import Reloader
+from trackflowd.retention import Retention
 from trackflowd.ring.space import doubt_of_durability
 from trackflowd.ringview import RingFill
 from trackflowd.snapshot import Snapshot
@@ -127,6 +128,7 @@ class Supervisor:
             self.tombstones = Tombstones(self.state, self.data_dir.path)
             self.tombstones.publish()
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
+            self.retention = Retention(self)
             self.vitals = Vitals(self)
             self._commands = Commands(self)
             commands = self._commands.handlers(), self._commands.openers()
@@ -261,6 +263,8 @@ class Supervisor:
                 self._asking = self._background(self._ask_why())
             if self.budget.walk_due(now):
                 self._background(self.budget.walk(now))
+            if not self.stopping and self.retention.due(now):
+                self._background(self.retention.run())
         self.snapshot.renew()
         self._judge()
 

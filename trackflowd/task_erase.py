@@ -16,7 +16,7 @@ of a piece's way is met then. The counts are those of the first plan, which is i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -84,47 +84,64 @@ async def survey(ask: Ask, what: Mapping[str, Any], until_ms: int, delete: bool)
     return tally
 
 
-async def erase(job: Job) -> Mapping[str, Any]:
-    """The body."""
-    what, until_ms = job.args["what"], int(job.args["until_ms"])
-    await job.ask_flusher("erase_load", SOON)
-    if job.checkpoint is None:
+async def clear(
+    job: Job, what: Mapping[str, Any], until_ms: int, tally: Tally | None, save: Callable[[Tally, bool], None]
+) -> Tally:
+    """Have nothing of a selection be left in the store, the flusher knowing its tombstone.
+
+    Args:
+        tally: how far it was; None: it begins.
+        save: keeps a checkpoint; whether that is urgent.
+
+    Raises:
+        ControlError: something is left after ``WALKS`` walks.
+    """
+    if tally is None:
         tally = await survey(job.ask_flusher, what, until_ms, delete=True)
         tally.walks = 1
-        job.save(asdict(tally))
-    else:
-        tally = Tally(**job.checkpoint)
+        save(tally, True)
     while True:
-        await _walk(job, tally)
+        await _walk(job, what, until_ms, tally, save)
         plan = await job.ask_flusher("erase_plan", LONG, what=what, until_ms=until_ms)
         tally.months, tally.at = plan["months"], 0
         if not tally.months:
-            break
+            return tally
         if tally.walks >= WALKS:
             left = sum(tally.months.values())
             raise ControlError(f"{left} events are still in the store after {WALKS} walks through it")
         tally.walks += 1
-        job.save(asdict(tally))
-    tally.swept += await job.ask_flusher("erase_sweep", LONG)
-    return tally.result()
+        save(tally, True)
 
 
-async def _walk(job: Job, tally: Tally) -> None:
+async def _walk(
+    job: Job, what: Mapping[str, Any], until_ms: int, tally: Tally, save: Callable[[Tally, bool], None]
+) -> None:
     """Go through the months that are left."""
     total = sum(tally.months.values())
-    about = {"what": job.args["what"], "until_ms": int(job.args["until_ms"])}
     while tally.months:
         month = min(tally.months)
         job.progress(total - sum(tally.months.values()), total, "events")
         timeout = job.cfg.store.timeout + PIECE
-        done = await job.ask_flusher("erase_piece", timeout, **about, month=int(month), at=tally.at)
+        about = {"what": what, "until_ms": until_ms, "month": int(month), "at": tally.at}
+        done = await job.ask_flusher("erase_piece", timeout, **about)
         if done["next"] is None:
             del tally.months[month]
             tally.at = 0
         else:
             tally.at = done["next"]
-        job.save(asdict(tally), urgent=done["next"] is None)
+        save(tally, done["next"] is None)
     job.progress(total, total, "events")
+
+
+async def erase(job: Job) -> Mapping[str, Any]:
+    """The body."""
+    await job.ask_flusher("erase_load", SOON)
+    before = None if job.checkpoint is None else Tally(**job.checkpoint)
+    tally = await clear(
+        job, job.args["what"], int(job.args["until_ms"]), before, lambda now, urgent: job.save(asdict(now), urgent)
+    )
+    tally.swept += await job.ask_flusher("erase_sweep", LONG)
+    return tally.result()
 
 
 ERASE = Kind(

@@ -27,10 +27,15 @@ FILE = "tombstones.msgpack"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A tombstone and the task that carries it out; None: killed before there was one."""
+    """A tombstone and the task that carries it out; None: killed before there was one.
+
+    Args:
+        retention: it is of a site that keeps its events for a while only, and was not asked for.
+    """
 
     tombstone: Tombstone
     task: int | None
+    retention: bool = False
 
 
 class Tombstones:
@@ -48,8 +53,8 @@ class Tombstones:
 
     def all(self) -> Sequence[Kept]:
         """Every one, oldest first."""
-        rows = self._state.execute("SELECT id, what, until_ms, task FROM tombstones ORDER BY id")
-        return [Kept(_tombstone(number, what, until_ms), task) for number, what, until_ms, task in rows]
+        rows = self._state.execute("SELECT id, what, until_ms, task, retention FROM tombstones ORDER BY id")
+        return [Kept(_tombstone(number, what, until), task, bool(kept)) for number, what, until, task, kept in rows]
 
     def add(self, what: Selection, until_ms: int) -> Tombstone:
         """Write one down and publish it. When this returns it stands, whatever is killed."""
@@ -57,6 +62,25 @@ class Tombstones:
         ((number,),) = self._state.execute(sql, (json.dumps(what.as_dict()), until_ms))
         self.publish()
         return Tombstone(what, until_ms, number)
+
+    def retain(self, until: Mapping[str, int]) -> Sequence[int]:
+        """Write down, and publish, that sites keep nothing received up to a time; the numbers.
+
+        Each replaces the one of its site that was written here before, which it includes.
+
+        Args:
+            until: ms since 1970 UTC, by site.
+        """
+        numbers = []
+        with self._state.together():
+            for site, until_ms in until.items():
+                what = json.dumps(Selection(site=site).as_dict())
+                sql = "DELETE FROM tombstones WHERE retention = 1 AND what = ? RETURNING until_ms"
+                before = [row[0] for row in self._state.execute(sql, (what,))]
+                sql = "INSERT INTO tombstones (what, until_ms, retention) VALUES (?, ?, 1) RETURNING id"
+                numbers += [row[0] for row in self._state.execute(sql, (what, max(until_ms, *before, 0)))]
+        self.publish()
+        return numbers
 
     def carried_by(self, number: int, task: int) -> None:
         """Note the task that carries one out."""

@@ -323,6 +323,7 @@ class Worker:
         values["connections_open"] = len(hall.doors)
         values["inflight_bytes"] = hall.inflight
         values["ring_capacity"] = self._cfg.ring.size
+        values["snapshot"] = self._generation
         if ring is not None and not intake.ring_failed:
             try:
                 values["ring_used"] = ring.writer.used

@@ -148,7 +148,7 @@ _ASKING = (
     Command(
         "erasures",
         "the tombstones of erasures, newest first",
-        answer="newest first: `number`, `what`, `until_ms`, `task`, `state`",
+        answer="newest first: `number`, `what`, `until_ms`, `task`, `state`, `retention` (true: a site's)",
         tool="events erasures",
     ),
     Command(
