@@ -73,7 +73,7 @@ class SiteCommands:
         keys = self._keys.of(site, now_ms) if site != ANY else []
         if keys and not revoke_keys:
             hint = f"`trackflow sites remove {site} --revoke-keys` revokes them, too"
-            raise BadRequest("site_has_keys", f"{len(keys)} keys of {site} work", hint)
+            raise BadRequest("site_has_keys", f"keys of {site} work: {len(keys)}", hint)
         self._transfer.apply(Plan(drop=[site], revoke=list(keys)), now_ms)
         log.info("site %s is removed, with %d keys", site, len(keys))
         return {
