@@ -15,7 +15,7 @@ from trackflowd.counters import REQUEST
 from trackflowd.errors import DataDirError
 from trackflowd.ring import file
 from trackflowd.shared import State
-from trackflowd.worker import read_salts
+from trackflowd.worker import read_snapshot
 
 EVENT = b'{"site":"example.org","name":"pageview","url":"https://example.org/a?utm_source=mail","id":"e-%d"}'
 
@@ -221,7 +221,7 @@ def test_without_a_snapshot_it_says_so_and_exits_1(served: Served) -> None:
     served.stop()
     (served.data_dir / "snapshot.msgpack").write_bytes(b"\x80")
     with pytest.raises(DataDirError, match="snapshot"):
-        read_salts(served.data_dir / "snapshot.msgpack")
+        read_snapshot(served.data_dir / "snapshot.msgpack")
     served.channel.close()
     with pytest.raises(AssertionError):
         served.slot.clear()

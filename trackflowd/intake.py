@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from trackflowd.admission import Admission
 from trackflowd.enrich.finish import FORGET_EVERY, Finisher, Row
 from trackflowd.enrich.visitor import site_hash
 from trackflowd.errors import RecordTooLarge, Refused, RingError, RingFull
+from trackflowd.policy import Policy
 from trackflowd.proto.address import Proxies
 from trackflowd.proto.dialects import Dialect, Limits, RefusedEvent
 from trackflowd.proto.inflate import MAGIC, plain
 from trackflowd.proto.refusals import refused
 from trackflowd.proto.request import Request
-from trackflowd.proto.responses import Responses, cors, preflight
+from trackflowd.proto.responses import Responses, cors, not_counted, preflight
 from trackflowd.ring.writer import Writer
 from trackflowd.sections import Http
 from trackflowd.static import Scripts, Static, demo_page
@@ -29,7 +31,7 @@ from trackflowd.static import Scripts, Static, demo_page
 _MAX_KEPT = 1024
 _RING_FAILED = "this server cannot keep events now"
 #: HEAD asks what GET would answer; it is no event.
-_NOT_COUNTED = b"X-Trackflow-Refused: head\r\n"
+_NOT_COUNTED = not_counted("head")
 
 
 class Peer(NamedTuple):
@@ -86,7 +88,9 @@ class Intake:
         sites: Sequence[str] = (),
     ) -> None:
         self._dialects = dialects
-        self._row = finisher.row
+        self._finisher = finisher
+        #: Sites and keys; another takes its place when they change.
+        self.policy = Policy()
         self._next_forget = now + FORGET_EVERY
         #: ms since 1970, given to rows as received.
         self.now_ms = int(now * 1000)
@@ -182,6 +186,7 @@ class Intake:
         if now >= self._next_forget:
             self._next_forget = now + FORGET_EVERY
             self._proxies.forget()
+            self.policy.forget()
 
     def trusts(self, address: str) -> bool:
         """True if address (in its usual form) is a proxy's whose word counts."""
@@ -310,26 +315,31 @@ class Intake:
         return counted
 
     def _taker(self, dialect: Dialect, kept: dict[bytes | None, bytes], headers: dict[bytes, bytes]) -> Handler:
-        read, row, limits, answers = dialect.read, self._row, self._limits, self.answers
+        read, row, limits, answers = dialect.read, self._finisher.row, self._limits, self.answers
         coding = headers.get(b"content-encoding")
         agent, origin = headers.get(b"user-agent", b""), headers.get(b"origin")
-        lang, referer = _text(headers, b"accept-language"), _text(headers, b"referer")
+        admission = Admission(dialect, self._finisher, headers)
+        lang, referer, with_key = admission.lang, admission.referer, admission.shown is not None
 
         def take(request: Request, peer: Peer) -> bytes:
             rows: list[Row] = []
             try:
                 if coding is not None or request.body.startswith(MAGIC):
                     request.body = plain(request.body, coding or b"", self._http.max_inflated)
-                events, bad = read(request, limits)
+                policy, now = self.policy, self.now_ms
+                ruled = with_key or not policy.idle
+                events, bad = admission.read(policy, request, limits, now) if ruled else read(request, limits)
                 if self.ring_failed:
                     raise refused("ring_failed", _RING_FAILED)
                 # The client's address goes no further than this.
                 address, trusted = peer
                 if trusted:
                     address = self._client(address, request.headers)
-                now = self.now_ms
-                for event in events:
-                    rows.append(row(event, agent, address, lang, referer, now))
+                if ruled:
+                    rows, bad = admission.rows(policy, events, bad, address, now)
+                else:
+                    for event in events:
+                        rows.append(row(event, agent, address, lang, referer, now))
                 self._append(rows)
             except Refused as refusal:
                 return self._refuse_events(request, refusal)
@@ -355,11 +365,13 @@ class Intake:
     def _accept(
         self, dialect: Dialect, request: Request, origin: bytes | None, count: int, bad: Sequence[RefusedEvent]
     ) -> bytes:
-        """Answer of a request some of whose events are in the ring."""
+        """Answer of a request whose good events, if it has any, are in the ring."""
         for refused_event in bad:
             self.refusals[refused_event.error] += 1
         self.refused += len(bad)
         status, lines, body = dialect.reply(count, bad)
+        if not count:
+            lines += not_counted(bad[0].error)
         return self._write(request, status, lines + cors(origin), body)
 
     def _refuse_events(self, request: Request, refusal: Refused) -> bytes:
@@ -383,8 +395,3 @@ class Intake:
             return refused("too_many_events", "the events are more than a quarter of the ring")
         self.ring_failed = True
         return refused("ring_failed", _RING_FAILED)
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str:
-    value: Any = headers.get(name)
-    return value.decode("utf-8", "replace") if value else ""

@@ -326,6 +326,9 @@ class Supervisor:
         if kind == "event":
             rows = message.get("rows")
             self.tail.offer(row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else None
+        elif kind == "keys":
+            for number in message.get("used", ()):
+                self.keys.used(number, time.time_ns() // 1_000_000)
         elif kind in ("ready", "drained"):
             self.wake.set()  # the shared page says it too; this only saves a tick
 

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgpack
 
@@ -39,6 +39,7 @@ from trackflowd.errors import ConfigError, ControlError, DataDirError, RingDamag
 from trackflowd.histogram import Tally
 from trackflowd.intake import Intake
 from trackflowd.keeper import Keeper, SyncedKeeper
+from trackflowd.policy import Policy
 from trackflowd.proto import dialects
 from trackflowd.proto.control import Decoder, encode
 from trackflowd.shared import Page, State
@@ -53,15 +54,29 @@ TAIL_ROWS = 200
 TAIL_UNREAD = 1024 * 1024
 
 
-def read_salts(path: Path) -> list[Salt]:
-    """Living salts from the supervisor's snapshot.
+class Snapshot(NamedTuple):
+    """What the supervisor publishes for workers.
+
+    Args:
+        salts: living ones.
+        policy: sites and keys.
+    """
+
+    salts: list[Salt]
+    policy: Policy
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """The supervisor's snapshot.
 
     Raises:
         DataDirError: not there, or not one.
     """
     try:
         snapshot = msgpack.unpackb(path.read_bytes())
-        return [Salt(**{key: salt[key] for key in ("day", "from_ms", "to_ms", "salt")}) for salt in snapshot["salts"]]
+        names = ("day", "from_ms", "to_ms", "salt")
+        salts = [Salt(**{key: salt[key] for key in names}) for salt in snapshot["salts"]]
+        return Snapshot(salts, Policy.of(snapshot))
     except OSError as error:
         raise DataDirError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
@@ -162,11 +177,13 @@ class Worker:
         self._snapshot = data_dir / "snapshot.msgpack"
         self._generation = page.generation
         self._geo = _geo_of(cfg)
-        self._finisher = Finisher(self._geo, read_salts(self._snapshot))
+        snapshot = read_snapshot(self._snapshot)
+        self._finisher = Finisher(self._geo, snapshot.salts)
         keeper = SyncedKeeper if cfg.ring.durability == "disk" else Keeper
         self._keeper = keeper(data_dir / "rings", index, cfg.ring.size)
         writer, sites = self._keeper.writer, cfg.metrics.sites
         self._intake = Intake(cfg.http, dialects.load(), self._finisher, writer, time.time(), sites)
+        self._intake.policy = snapshot.policy
         self._hall = self._keeper.hall(cfg.http, self._intake, time.monotonic())
         self._took = Tally(REQUEST, self._slot.histogram(REQUEST))
         self._sites_before = self._slot.sites(len(sites))
@@ -267,6 +284,9 @@ class Worker:
                 line.say({"type": "event", "rows": [as_dict(row) for row in rows]})
         if int(now) != self._second:
             self._second = int(now)
+            used, self._intake.policy.used = self._intake.policy.used, set()
+            if used:
+                line.say({"type": "keys", "used": sorted(used)})
             self._each_second(now)
 
     def _each_second(self, now: float) -> None:
@@ -281,9 +301,11 @@ class Worker:
         if generation != self._generation:
             self._generation = generation
             try:
-                self._finisher.swap_salts(read_salts(self._snapshot))
+                snapshot = read_snapshot(self._snapshot)
+                self._finisher.swap_salts(snapshot.salts)
+                self._intake.policy = snapshot.policy
             except (DataDirError, ValueError) as error:
-                log.error("the salts stay as they were: %s", error)
+                log.error("salts, sites and keys stay as they were: %s", error)
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Listen where the shared page says it is ours, and nowhere else."""

@@ -149,6 +149,7 @@ class Finisher:
         lang_header: str,
         referer_header: str,
         received_ms: int,
+        shift_ms: int = 0,
     ) -> Row:
         """One finished row.
 
@@ -159,6 +160,7 @@ class Finisher:
             lang_header: Accept-Language; its first language stands in for a missing ``lang``.
             referer_header: Referer; the page of an event that names none (the pixel's page).
             received_ms: now, ms since 1970 UTC.
+            shift_ms: how far behind midnight (UTC) the visitor's day begins.
         """
         url = event.url or referer_header
         page = self._get_page((url, event.title)) or self._page(url, event.title)
@@ -172,7 +174,7 @@ class Finisher:
         site_hash = self._get_site(site) or self._site(site)
         age = event.age_ms
         time = received_ms if age <= 0 else received_ms - (age if age < MAX_AGE_MS else MAX_AGE_MS)
-        number = self._visitors.number(site, address, agent_bytes, time)
+        number = self._visitors.number(site, address, agent_bytes, time - shift_ms)
         self.bots += bot
         self.geo_missing += unplaced
         event_id = event.id
@@ -197,6 +199,10 @@ class Finisher:
         )
         payload = record.encode(page.part, source, agent_part, place, client, values)
         return event_id, site_hash, received_ms, flags, payload
+
+    def is_bot(self, agent: bytes | str) -> bool:
+        """Whether a bot rule flags a User-Agent."""
+        return bool((self._get_agent(agent) or self._agent(agent))[1])
 
     # What follows runs when a cache does not know the answer.
 

@@ -45,6 +45,8 @@ class Event(msgspec.Struct, gc=False):
         tz: IANA zone.
         engaged_ms: 0 to 86,400,000.
         scroll: percent, 0 to 100.
+        ip, agent, time_ms: with a server key: the visitor's address in its usual form, the visitor's User-Agent, when
+            it happened in ms since 1970 UTC; "", "" and 0: not said.
     """
 
     site: str
@@ -68,6 +70,9 @@ class Event(msgspec.Struct, gc=False):
     session: str = ""
     engaged_ms: int = 0
     scroll: int = 0
+    ip: str = ""
+    agent: str = ""
+    time_ms: int = 0
 
 
 class RefusedEvent(msgspec.Struct, gc=False):
@@ -140,12 +145,14 @@ class Dialect:
             of it can be taken.
         reply: (accepted, refused) → the answer to a request of which at least one event was
             accepted.
+        read_server: ``read`` for a request with a server key, which may say more; None: ``read`` does.
     """
 
     name: str
     routes: tuple[Route, ...]
     read: Callable[[Request, Limits], Taken]
     reply: Callable[[int, Sequence[RefusedEvent]], Reply]
+    read_server: Callable[[Request, Limits], Taken] | None = None
 
 
 def load() -> tuple[Dialect, ...]:

@@ -10,29 +10,32 @@ from __future__ import annotations
 import hashlib
 import re
 from binascii import a2b_hex
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
 from trackflowd.errors import Refused
 from trackflowd.event import MAX_PROP_NAME, MAX_PROPS, bound, cut
+from trackflowd.proto.address import normal
 from trackflowd.proto.dialects import Dialect, Event, Limits, RefusedEvent, Reply, Route, Taken
+from trackflowd.proto.money import money
 from trackflowd.proto.refusals import STATUS, refused
 from trackflowd.proto.request import Request
 from trackflowd.proto.responses import JSON, NO_STORE
 
 MAX_ID: Final = 128
 MAX_ENGAGED_MS: Final = 86_400_000
-_MAX_UNITS: Final = 10**16  # 1e12 in 1/10,000
 _MAX_INT: Final = 2**63
+#: The year 9999.
+_MAX_TIME: Final = 253_402_300_799_000
 #: Characters of a quoted name or value in a reason.
 _QUOTED: Final = 64
 
 _SITE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SIZE = re.compile(r"[0-9]{1,5}x[0-9]{1,5}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_AMOUNT = re.compile(r"([+-]?)([0-9]{1,32})(?:\.([0-9]{1,32}))?")
 _FIELD = re.compile(r"field `(.*?)`", re.DOTALL)
 _WHERE = re.compile(r" - at `\$(?:\[\d+\])?\.?(.*)`$", re.DOTALL)
 _LONE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -82,6 +85,14 @@ class Wire(msgspec.Struct, forbid_unknown_fields=True):
     scroll: int | None = 0
 
 
+class ServerWire(Wire, forbid_unknown_fields=True):
+    """The same with what only a server may say; ``time`` is ms since 1970 UTC, or RFC 3339 with a zone."""
+
+    ip: str | None = ""
+    agent: str | None = ""
+    time: int | Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
 _decode = msgspec.json.Decoder(Wire | list[Wire]).decode
 _decode_one = msgspec.json.Decoder(Wire).decode
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -92,23 +103,42 @@ _encode = msgspec.json.Encoder().encode
 _TROUBLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Refused)
 
 
+class Form(NamedTuple):
+    """What a sender may say.
+
+    Args:
+        decode: JSON of one or many.
+        decode_one: JSON of one.
+        check: see ``check``.
+    """
+
+    decode: Callable[[bytes], Wire | list[Wire]]
+    decode_one: Callable[[msgspec.Raw], Wire]
+    check: Callable[[Wire, str, bool], Event]
+
+
 def read(request: Request, limits: Limits) -> Taken:
     """Events of a request (``Dialect.read``)."""
+    return read_form(request, limits, _ANYBODY)
+
+
+def read_form(request: Request, limits: Limits, form: Form) -> Taken:
+    """The same, of whoever may say as much as the form has."""
     body = request.body
     nul = b"\\" in body and b"\\u0000" in body
     try:
-        found = _decode(body)
-        if type(found) is Wire:
-            return (check(found, "native", nul),), ()
+        found = form.decode(body)
+        if not isinstance(found, list):
+            return (form.check(found, "native", nul),), ()
         _check_count(len(found), limits)
-        return [check(wire, "native", nul) for wire in found], ()
+        return [form.check(wire, "native", nul) for wire in found], ()
     except _TROUBLE as error:
         start = body.lstrip()[:1]
         if not start:
             raise refused("empty", "body is empty, one event or an array of them was expected") from None
         if start != b"[":
             raise translate(error, body) from None
-    return _read_each(body, limits, nul)
+    return _read_each(body, limits, nul, form)
 
 
 def _check_count(count: int, limits: Limits) -> None:
@@ -118,7 +148,7 @@ def _check_count(count: int, limits: Limits) -> None:
         raise refused("too_many_events", f"{count} events in one request, at most {limits.max_events} are taken")
 
 
-def _read_each(body: bytes, limits: Limits, nul: bool) -> Taken:
+def _read_each(body: bytes, limits: Limits, nul: bool, form: Form) -> Taken:
     """Events of an array that has something wrong in it."""
     try:
         parts = _split(body)
@@ -130,7 +160,7 @@ def _read_each(body: bytes, limits: Limits, nul: bool) -> Taken:
     first: Refused | None = None
     for index, part in enumerate(parts):
         try:
-            events.append(check(_decode_one(part), "native", nul))
+            events.append(form.check(form.decode_one(part), "native", nul))
         except _TROUBLE as error:
             refusal = translate(error, bytes(part))
             first = first or refusal
@@ -323,26 +353,6 @@ def _revenue(sent: Revenue) -> tuple[int, str]:
     return money(sent.amount), sent.currency
 
 
-def money(amount: int | float | str) -> int:
-    """An amount in 1/10,000 of the unit, rounded half away from zero.
-
-    Raises:
-        Refused: not a plain decimal number, or 1e12 and more.
-    """
-    if isinstance(amount, float):
-        text = f"{amount:.8f}"  # 8 digits: beyond that a double of this size is noise
-    else:
-        text = str(amount).strip() if not isinstance(amount, int) or abs(amount) < _MAX_INT else ""
-    found = _AMOUNT.fullmatch(text)
-    if found is None:
-        raise refused("bad_value", "revenue.amount: a number below 1e12 was expected")
-    digits = (found[3] or "").ljust(5, "0")
-    units = int(found[2]) * 10_000 + int(digits[:4]) + (digits[4] >= "5")
-    if units >= _MAX_UNITS:
-        raise refused("bad_value", "revenue.amount: a number below 1e12 was expected")
-    return -units if found[1] == "-" else units
-
-
 def none_good(bad: Sequence[RefusedEvent]) -> Reply:
     """Answer to a request of which no event is good: as to its first, with all of them listed."""
     first = bad[0]
@@ -359,4 +369,31 @@ def reply(accepted: int, bad: Sequence[RefusedEvent]) -> Reply:
     return Reply(200, JSON + NO_STORE, _encode({"accepted": accepted, "refused": bad}))
 
 
-DIALECT = Dialect("native", (Route(b"POST", "event_path"),), read, reply)
+def read_server(request: Request, limits: Limits) -> Taken:
+    """Events of a request with a server key (``Dialect.read_server``)."""
+    return read_form(request, limits, _SERVER)
+
+
+def _check_server(wire: Wire, dialect: str, nul: bool) -> Event:
+    assert isinstance(wire, ServerWire)
+    event = check(wire, dialect, nul)
+    if wire.ip:
+        address = normal(wire.ip)
+        if address is None:
+            raise refused("bad_value", "ip: an IPv4 or IPv6 address was expected")
+        event.ip = address
+    event.agent = wire.agent or ""
+    if wire.time is not None:
+        sent = wire.time if isinstance(wire.time, int) else round(wire.time.timestamp() * 1000)
+        if not 0 < sent <= _MAX_TIME:
+            raise refused("bad_value", "time: ms since 1970, or a date and time as RFC 3339 has it, was expected")
+        event.time_ms = sent
+    return event
+
+
+_ANYBODY = Form(_decode, _decode_one, check)
+_SERVER = Form(
+    msgspec.json.Decoder(ServerWire | list[ServerWire]).decode, msgspec.json.Decoder(ServerWire).decode, _check_server
+)
+
+DIALECT = Dialect("native", (Route(b"POST", "event_path"),), read, reply, read_server)

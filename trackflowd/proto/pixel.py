@@ -98,8 +98,9 @@ def _json_object(key: str, text: str) -> dict[str, Scalar]:
 
 
 def reply(accepted: int, bad: Sequence[RefusedEvent]) -> Reply:
-    """The picture (``Dialect.reply``)."""
-    return Reply(200, _GIF_HEADERS, GIF) if accepted else none_good(bad)
+    """The picture (``Dialect.reply``), also for what is only not counted."""
+    refusal = None if accepted else none_good(bad)
+    return Reply(200, _GIF_HEADERS, GIF) if refusal is None or refusal.status == 200 else refusal
 
 
 DIALECT = Dialect("pixel", (Route(b"GET", "pixel_path"),), read, reply)

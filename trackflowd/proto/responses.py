@@ -37,6 +37,11 @@ def error_body(code: str, reason: str) -> bytes:
     return _encode({"error": code, "reason": reason})
 
 
+def not_counted(code: str) -> bytes:
+    """The line that takes an answer out of the promise, whatever its status."""
+    return b"X-Trackflow-Refused: " + code.encode() + b"\r\n"
+
+
 def cors(origin: bytes | None) -> bytes:
     """Header lines that let the page of this origin read the answer; b"" where there is none."""
     if origin is None or not _ORIGIN.fullmatch(origin):
@@ -131,8 +136,8 @@ class Responses:
         old: bool = False,
         bodiless: bool = False,
     ) -> bytes:
-        """Answer of a refused request: its status and ``{"error", "reason"}``."""
-        lines = JSON + NO_STORE + headers + cors(origin)
+        """Answer of a refused request: its status, ``X-Trackflow-Refused`` and ``{"error", "reason"}``."""
+        lines = JSON + NO_STORE + not_counted(refusal.code) + headers + cors(origin)
         if refusal.status == 503:
             lines += self._retry
         body = error_body(refusal.code, str(refusal))

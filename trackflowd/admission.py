@@ -1,0 +1,113 @@
+"""Events of one set of headers under the policy: read as far as their sender may say it, judged, made rows.
+
+``intake`` takes this way only where there is something to decide: a server key was shown, or a site has settings of
+its own. Else an event costs nothing more than before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trackflowd import policy as policies
+from trackflowd.enrich.finish import MAX_AGE_MS, Finisher, Row
+from trackflowd.errors import Refused
+from trackflowd.policy import Key, Policy, Rules, Sender
+from trackflowd.proto.dialects import Dialect, Event, Limits, RefusedEvent, Taken
+from trackflowd.proto.refusals import refused
+from trackflowd.proto.request import Request
+from trackflowd.site import ANY
+
+
+class Admission:
+    """What follows from a request's headers, for all requests that have the same.
+
+    Args:
+        dialect: of the route.
+        finisher: makes rows.
+        headers: by lower-case name.
+
+    Attributes:
+        lang, referer: Accept-Language and Referer; "": there is none.
+        shown: what follows ``Bearer`` in Authorization; None: no key was shown.
+    """
+
+    def __init__(self, dialect: Dialect, finisher: Finisher, headers: dict[bytes, bytes]) -> None:
+        self.shown = policies.bearer(headers)
+        self._dialect = dialect
+        self._finisher = finisher
+        self._agent = headers.get(b"user-agent", b"")
+        self._sender = policies.sender(headers, None)
+        self.lang, self.referer = _text(headers, b"accept-language"), _text(headers, b"referer")
+
+    def read(self, policy: Policy, request: Request, limits: Limits, now_ms: int) -> Taken:
+        """The events of a request.
+
+        Raises:
+            Refused: see ``Dialect.read`` and ``Policy.key``.
+        """
+        self._sender = self._sender._replace(key=self._key(policy, now_ms))
+        read = self._dialect.read_server if self._sender.key is not None else None
+        return (read or self._dialect.read)(request, limits)
+
+    def rows(
+        self, policy: Policy, events: Sequence[Event], bad: Sequence[RefusedEvent], address: str, now_ms: int
+    ) -> tuple[list[Row], list[RefusedEvent]]:
+        """The rows of those that may be sent and are counted; all others, in the order they came.
+
+        Args:
+            events, bad: what ``read`` gave.
+            address: the sender's, in its usual form; "" if unknown.
+            now_ms: ms since 1970 UTC.
+        """
+        rows: list[Row] = []
+        refusals = list(bad)
+        before = {one.index for one in bad}
+        places = (n for n in range(len(events) + len(bad)) if n not in before)
+        for place, event in zip(places, events, strict=True):
+            try:
+                rows.append(self._row(policy, event, address, now_ms))
+            except Refused as refusal:
+                refusals.append(RefusedEvent(place, refusal.code, str(refusal)))
+        refusals.sort(key=lambda one: one.index)
+        return rows, refusals
+
+    def _key(self, policy: Policy, now_ms: int) -> Key | None:
+        return None if self.shown is None else policy.key(self.shown, now_ms)
+
+    def _row(self, policy: Policy, event: Event, address: str, now_ms: int) -> Row:
+        sender, rules = self._sender, policy.rules(event.site)
+        if rules is None:
+            raise policies.reason("unknown_site")
+        if sender.key is not None:
+            if sender.key.site not in (ANY, event.site):
+                raise policies.reason("key_site")
+            _place_in_time(event, now_ms)
+            address = event.ip or address
+        if not rules.plain:
+            self._judge(rules, sender, event, address)
+        agent: bytes | str = event.agent or self._agent
+        return self._finisher.row(event, agent, address, self.lang, self.referer, now_ms, rules.shift_ms)
+
+    def _judge(self, rules: Rules, sender: Sender, event: Event, address: str) -> None:
+        url = event.url or self.referer
+        code, kept = rules.verdict(sender, address, url)
+        # a server's own agent (a library) says nothing of its visitors
+        if not code and rules.refuses_bots and (sender.key is None or event.agent):
+            code = "bot" if self._finisher.is_bot(event.agent or self._agent) else ""
+        if code:
+            raise policies.reason(code)
+        event.url = kept
+
+
+def _place_in_time(event: Event, now_ms: int) -> None:
+    """Have the time a server gave count as an age."""
+    if not event.time_ms:
+        return
+    age = now_ms - event.time_ms
+    if age > MAX_AGE_MS:
+        raise refused("bad_value", f"time: at most {MAX_AGE_MS // 86_400_000} days ago was expected")
+    event.age_ms = max(age, 0)
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("utf-8", "replace")
