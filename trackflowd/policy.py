@@ -270,10 +270,10 @@ def without_parameters(url: str, keep: Collection[str]) -> str:
         url: as sent.
         keep: names that stay.
     """
-    front, mark, rest = url.partition("?")
+    whole, sharp, fragment = url.partition("#")
+    front, mark, query = whole.partition("?")
     if not mark:
         return url
-    query, sharp, fragment = rest.partition("#")
     kept = "&".join(part for part in query.split("&") if unquote_plus(part.partition("=")[0]) in keep)
     return f"{front}{'?' if kept else ''}{kept}{sharp}{fragment}"
 

@@ -59,7 +59,7 @@ def killed(directory: Path, disk: Disk) -> None:
         until(lambda: daemon.post(event_of(200, 0))[0] == 200)
         answered |= {200} | send(daemon, 201, 100)
         assert len(answered) == 301, "rings are allocated: nothing is refused"
-        assert "going on with the salts of the last start" in daemon.log()
+        assert "going on with salts, sites and keys of the last start" in daemon.log()
         disk.free()
         daemon.await_status(lambda status: status["health"]["ready"])
         assert_stored_once(daemon, answered)

@@ -74,6 +74,34 @@ def test_every_change_reaches_every_worker_and_secrets_are_in_no_file(
         assert office.says("sites", "import", str(tmp_path / "sites.json"), "--replace") == "nothing to change\n"
 
 
+def test_workers_act_on_a_change_while_events_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Daemon(tmp_path, "sites.mode=registered") as daemon:
+        office, event = Office(daemon, capsys), {"site": "a.example", "name": "n"}
+
+        def answered(status: int, **headers: str) -> None:
+            """So it is by both workers: each connection may come to either."""
+            office.told()
+            for _ in range(20):
+                assert daemon.post(event, **headers)[0] == status
+
+        answered(403)
+        office.says("sites", "add", "a.example", "gpc=refuse")
+        key = office.says("keys", "add", "a.example").strip()
+        answered(200)
+        assert daemon.post(event, **{"Sec-GPC": "1"})[1]["error"] == "opted_out"
+        spoofed = {**event, "ip": "203.0.113.9"}
+        assert daemon.post(spoofed)[0] == 403
+        assert daemon.post(spoofed, Authorization=f"Bearer {key}")[0] == 200
+        until(lambda: json.loads(office.says("keys", "list", "--json"))[0]["used_ms"])
+        office.says("keys", "revoke", "a.example/server")
+        answered(401, Authorization=f"Bearer {key}")
+        office.says("sites", "remove", "a.example")
+        answered(403)
+        flush(daemon)
+        assert daemon.rows("SELECT count() AS n FROM events") == [{"n": 21}]
+        assert daemon.status()["refusals"]["unknown_site"] == 40
+
+
 #: A site's events once more in the store, as if they had come so many days earlier.
 OLDER = (
     "INSERT INTO events SELECT * REPLACE (received - INTERVAL {days} DAY AS received, "
