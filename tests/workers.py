@@ -36,7 +36,7 @@ def until(what: str, true: Any) -> Any:
 
 def write_snapshot(data_dir: Path, generation: int = 1) -> None:
     salts = [{"day": "all", "from_ms": 0, "to_ms": 2**50, "salt": secrets.token_bytes(32)}]
-    raw = msgpack.packb({"generation": generation, "salts": salts, "sites": []})
+    raw = msgpack.packb({"generation": generation, "salts": salts, "mode": "open", "sites": [], "keys": []})
     (data_dir / "snapshot.msgpack").write_bytes(raw)
 
 
