@@ -11,6 +11,7 @@ from trackflowd.admin_dates import read_instant, read_period
 from trackflowd.admin_words import Parameters
 from trackflowd.errors import QueryError
 from trackflowd.proto import target
+from trackflowd.proto.control import BadRequest
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -49,6 +50,11 @@ def test_a_period_has_a_begin_and_an_end_or_a_name() -> None:
     found = read_period(given(""), "today", "Europe/Berlin")
     assert (found.start.hour, found.start.tzinfo) == (0, BERLIN)
     assert abs(found.end_ms - datetime.now(UTC).timestamp() * 1000) < 60_000
+
+
+def test_a_begin_is_said_once() -> None:
+    with pytest.raises(BadRequest, match="period and from"):
+        read_period(given("period=2d&from=2026-11-01"), "7d", "UTC")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,18 @@ def test_every_request_answered_is_stored_and_stdout_is_one_document() -> None:
     figures = json.loads(done.stdout)
     assert figures["answered"] == figures["stored"] > 0
     assert figures["worker_us"] > 0 and figures["nginx_us"] > 0
+
+
+@pytest.mark.parametrize("words", [["--help"], ["cost", "--help"]])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_help_may_be_read_in_part(words: list[str], buffered: bool) -> None:
+    env = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    read, write = os.pipe()
+    os.close(read)  # as `| head` leaves it
+    command = [sys.executable, "-m", "bench", *words]
+    done = subprocess.run(command, cwd=ROOT, env=env, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_missing_program_is_named_with_what_to_type() -> None:

@@ -110,3 +110,14 @@ def test_the_daemon_is_told_to_end(command: str, tmp_path: Path, capsys: pytest.
         assert cli.operator(["--data-dir", str(tmp_path), command, "--json"]) == 0
     assert asked == [{"name": command, "args": {}}] * 2
     assert json.loads(capsys.readouterr().out) == {"asked": command}
+
+
+@pytest.mark.parametrize(("paused", "text"), [(False, "once everything is stored"), (True, "is paused")])
+def test_who_drains_is_told_what_stays(
+    paused: bool, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stage(tmp_path, {"drain": {"paused": paused}}):
+        assert cli.operator(["--data-dir", str(tmp_path), "drain"]) == 0
+        assert text in capsys.readouterr().out
+        assert cli.operator(["--data-dir", str(tmp_path), "drain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"asked": "drain", "paused": paused}

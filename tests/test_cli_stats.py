@@ -149,6 +149,13 @@ def test_what_makes_no_sense_is_not_sent(words: list[str], text: str, capsys: py
     assert text in capsys.readouterr().err
 
 
+def test_a_begin_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.operator(["stats", "pages", "--period", "7d", "--from", "2026-11-01"])
+    assert ended.value.code == 2
+    assert "--from: not allowed with argument --period" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("window", ["0s", "soon"])
 def test_a_window_is_a_span_of_time(window: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

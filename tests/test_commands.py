@@ -195,6 +195,17 @@ def test_it_ends_when_told_to(tmp_path: Path, name: str) -> None:
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_drain_says_whether_anything_is_sent_meanwhile(tmp_path: Path, paused: bool) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        running.supervisor.crew.page.paused = paused
+        assert await running.commands.drain() == {"paused": paused}
+        await running.over
+
+    play(tmp_path, story)
+
+
 def test_a_replay_is_a_task_that_is_listed_shown_and_ended(tmp_path: Path) -> None:
     async def story(running: Running) -> None:
         await running.ready()

@@ -101,6 +101,23 @@ def test_a_password_is_in_no_message(tmp_path: Path) -> None:
     assert "hunter2" not in "\n".join(wrong(None, ("store.url=clickhouse://u:hunter2@",)))
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("HTPP_LISTEN", "HTTP_LISTEN"), ("HTPP__LISTEN", "HTTP_LISTEN"), ("STORES_URL", "STORE_URL")],
+)
+def test_a_slip_in_the_section_of_a_variable_is_named(name: str, meant: str) -> None:
+    said = f"$TRACKFLOW_{name}: no option has this name; did you mean $TRACKFLOW_{meant}?"
+    assert wrong(None, (), {f"TRACKFLOW_{name}": "x"}) == [said]
+
+
+def test_a_list_is_shown_as_it_is_written_in_a_flag_and_in_a_file(tmp_path: Path) -> None:
+    for sets, env in ((('http.trusted_proxies=["::1/128"]',), {}), ((), {"TRACKFLOW_HTTP_TRUSTED_PROXIES": "x"})):
+        assert 'must be a list of networks such as "127.0.0.0/8,::1/128", not' in wrong(None, sets, env)[0]
+    assert config.load(None, ["http.trusted_proxies=127.0.0.0/8,::1/128"], ENV).http.trusted_proxies
+    path = write(tmp_path, '[http]\ntrusted_proxies = ["x"]\n')
+    assert 'such as ["127.0.0.0/8", "::1/128"], not' in wrong(path)[0]
+
+
 def test_a_variable_of_another_program_is_let_be() -> None:
     # Kubernetes sets such a name for every service called "trackflow".
     assert config.load(None, [], ENV | {"TRACKFLOW_SERVICE_HOST": "10.0.0.1", "TRACKFLOW_PORT": "x"})

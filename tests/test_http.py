@@ -67,7 +67,7 @@ BAD = {
     "http/2.0": (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", "bad_version"),
     "http/0.9": (b"GET / HTTP/0.9\r\nHost: h\r\n\r\n", "bad_version"),
     "no version": (b"GET /\r\nX-HTTP: HTTP/1.1\r\nHost: h\r\n\r\n", "bad_version"),
-    "http/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "malformed"),
+    "http/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "bad_version"),
     "te on 1.0": (b"POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "bad_transfer"),
     "gzip, chunked": (
         b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",

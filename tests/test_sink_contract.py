@@ -160,6 +160,10 @@ def test_an_answer_comes_in_the_format_asked_for(sink: Sink, form: Any, answer: 
     assert sink.query("SELECT 1 AS n, 'a' AS s; -- so", form, LIMITS) == answer
 
 
+def test_json_has_slashes_as_they_are(sink: Sink) -> None:
+    assert sink.query("SELECT '/a/b' AS path", "json", LIMITS) == b'{"path":"/a/b"}\n'
+
+
 def test_parameters_reach_the_query_and_nothing_else(sink: Sink) -> None:
     text = "' OR 1 -- \\ \t %s {x:String} $1"
     assert asked(sink, "SELECT {t:String} AS t, {n:Int64} AS n", t=text, n=-5) == [{"t": text, "n": -5}]

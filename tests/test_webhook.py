@@ -142,13 +142,18 @@ def test_a_server_that_hangs_or_trickles_is_left_after_the_timeout(server: Serve
     assert caught.value.again
 
 
-def test_whoever_puts_is_never_kept_waiting_and_what_is_too_much_is_left_out(server: Server, hook: Webhook) -> None:
+def test_whoever_puts_is_never_kept_waiting_and_what_is_too_much_is_left_out(
+    server: Server, hook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
     server.answers = [0]
     hook.put({})
     server.told.get(timeout=PATIENCE)  # the thread hangs in this one
     for _ in range(webhook.WAITING + 5):
         hook.put({})
     assert (hook.waiting, hook.count.dropped) == (webhook.WAITING, 5)
+    assert [record.message for record in caplog.records] == [
+        "alerts.webhook: an alert is not told: 64 wait already (said once, until one is told)"
+    ]
     hook.close()
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 
 from trackflowd.admin_words import Parameters
 from trackflowd.errors import QueryError
+from trackflowd.proto.control import BadRequest
 from trackflowd.stats import periods
 from trackflowd.stats.spans import Period, period
 
@@ -19,8 +20,11 @@ def read_period(given: Parameters, usual: str, zone: str) -> Period:
         zone: IANA name; days begin there.
 
     Raises:
+        BadRequest: it is said twice when the period begins.
         QueryError: none.
     """
+    if given.text("period") and given.text("from"):
+        raise BadRequest("bad_arguments", "period and from both say when the period begins", "leave one of them out")
     now = datetime.now(periods.zone(zone))
     start, end = (
         read_instant(name, given.text(name), now.tzinfo).isoformat() if given.text(name) else None

@@ -68,16 +68,24 @@ def add_commands(commands: Commands) -> None:
         _act,
         "trackflow drain",
     )
-    drain.set_defaults(command="drain", told="draining: the daemon ends once everything is stored")
+    drain.set_defaults(command="drain", told=_DRAINING, told_paused=_DRAINING_PAUSED)
     stop = commands.add(
         "stop",
         "stop the daemon at once; what is not stored yet stays in the rings for the next start",
         _act,
         "trackflow stop",
     )
-    stop.set_defaults(command="stop", told="stopping: what is not stored yet waits in the rings")
+    told = "stopping: what is not stored yet waits in the rings"
+    stop.set_defaults(command="stop", told=told, told_paused=told)
     for parser in (drain, stop):
         parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+#: What is said to whoever drains.
+_DRAINING = "draining: the daemon ends once everything is stored"
+_DRAINING_PAUSED = (
+    "draining: the daemon is paused, so what is not stored yet stays in rings and spool; the next start stores it"
+)
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -124,6 +132,7 @@ def _flush(args: argparse.Namespace) -> int:
 
 def _act(args: argparse.Namespace) -> int:
     with connect(args) as client:
-        client.call(args.command)
-    say(to_json({"asked": args.command}) if args.json else args.told)
+        value = client.call(args.command) or {}
+    paused = value.get("paused", False)
+    say(to_json({"asked": args.command, **value}) if args.json else args.told_paused if paused else args.told)
     return 0

@@ -61,14 +61,15 @@ def add_commands(commands: Commands) -> None:
 def _add_scope(parser: argparse.ArgumentParser, span: str) -> None:
     parser.add_argument("--site", default="", help="only this site (default: all)")
     if span:
-        parser.add_argument(
+        begin = parser.add_mutually_exclusive_group()
+        begin.add_argument(
             "--period",
-            default=span,
             help=f"today, yesterday, week, month, last-month, or a span back from now: 24h, 7d, 4w (default: {span})",
         )
-        parser.add_argument(
+        begin.add_argument(
             "--from", dest="start", metavar="DATE", help="begin, as 2026-11-01 or 2026-11-01T12:00; instead of --period"
         )
+        parser.set_defaults(usual=span)
         parser.add_argument("--to", dest="end", metavar="DATE", help="end, not included (default: now)")
     parser.add_argument("--zone", default="", help="IANA zone in which days begin (default: this machine's)")
     parser.add_argument(
@@ -122,7 +123,7 @@ def _request(args: argparse.Namespace) -> tuple[dict[str, Any], Period | None, t
     zone = periods.zone(name)
     span = None
     if "period" in given:
-        span = period(args.period, args.start, args.end, datetime.now(zone))
+        span = period(args.period or args.usual, args.start, args.end, datetime.now(zone))
         asked |= {"from": span.start_ms, "to": span.end_ms}
     asked |= {"site": args.site, "zone": name, "where": args.where, "bots": args.bots}
     asked |= {key: given[flag] for flag, key in _FLAGS.items() if given.get(flag)}

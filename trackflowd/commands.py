@@ -243,9 +243,11 @@ class Commands:
             told = {key: told[key] + part[key] for key in told}
         return told
 
-    async def drain(self) -> None:
-        """Stop as SIGTERM does."""
+    async def drain(self) -> dict[str, bool]:
+        """Stop as SIGTERM does; whether nothing is sent to the store meanwhile."""
+        paused = bool(self._daemon.crew.page.paused)
         self._daemon.queue("drain")
+        return {"paused": paused}
 
     async def stop(self) -> None:
         """Stop in about a second."""

@@ -97,7 +97,8 @@ class _Reading:
             check(row.spec, value)
         except ValueError as error:
             shown = "" if row.kind.secret else f", not {_shown(raw)}"
-            self.wrong.append(f"{place}: {key} {error}{shown}")
+            said = _in_a_text(str(error)) if isinstance(raw, str) else str(error)
+            self.wrong.append(f"{place}: {key} {said}{shown}")
             return
         self.values[key] = value
         self.places[key] = place
@@ -234,13 +235,26 @@ def _lines(text: str) -> dict[str, int]:
 
 
 def _take_env(reading: _Reading, env: Mapping[str, str]) -> None:
-    """Read TRACKFLOW_SECTION_NAME. A name under no section of ours is let be: it may be another program's."""
+    """Read TRACKFLOW_SECTION_NAME. A name under no section of ours is let be, unless it is a slip of one of ours: it
+    may be another program's (Kubernetes sets TRACKFLOW_SERVICE_HOST and the like for a service called "trackflow").
+    """
     known = {row.env: key for key, row in OPTIONS.items()}
     for name in sorted(env):
         if name in known:
             reading.take(known[name], env[name], f"${name}")
         elif name.startswith(tuple(f"{ENV_PREFIX}{section.upper()}_" for section in _SECTIONS)):
             reading.wrong.append(f"${name}: no option has this name{_near(name, known, '$')}")
+        elif name.startswith(ENV_PREFIX) and (meant := _slip(name, known)):
+            reading.wrong.append(f"${name}: no option has this name; did you mean ${meant}?")
+
+
+def _slip(name: str, known: Mapping[str, str]) -> str:
+    """The variable that was meant, where only its section is misspelt; "": none."""
+    words = name.removeprefix(ENV_PREFIX).replace("__", "_")
+    section, _, rest = words.partition("_")
+    near = difflib.get_close_matches(section.lower(), _SECTIONS, 1, 0.6)
+    meant = f"{ENV_PREFIX}{near[0].upper()}_{rest}" if near else ""
+    return meant if meant in known else ""
 
 
 def _check_together(reading: _Reading) -> None:
@@ -305,6 +319,11 @@ def _near(name: str, names: Mapping[str, object] | Sequence[str], mark: str = ""
     elsewhere = [key for key in names if "." in name and key.partition(".")[2] == name.partition(".")[2]]
     close = elsewhere or difflib.get_close_matches(name, list(names), 1, 0.6)
     return f"; did you mean {mark}{close[0]}?" if close else ""
+
+
+def _in_a_text(said: str) -> str:
+    """What a value must be, lists as flags and the environment have them: "one,two"."""
+    return re.sub(r'\["[^]]*"\]', lambda found: '"' + ",".join(json.loads(found[0])) + '"', said)
 
 
 def _shown(raw: object) -> str:

@@ -74,6 +74,7 @@ class Webhook:
         self._over = threading.Event()
         self._backoff = Backoff(FIRST_WAIT, MOST_WAIT)
         self._trouble = False
+        self._overfull = False
         self.count = Count()
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         if url:
@@ -87,6 +88,11 @@ class Webhook:
             self._queue.put_nowait(message)
         except queue.Full:
             self.count.dropped += 1
+            if not self._overfull:
+                self._overfull = True
+                log.error(
+                    "alerts.webhook: an alert is not told: %d wait already (said once, until one is told)", WAITING
+                )
 
     @property
     def waiting(self) -> int:
@@ -123,7 +129,7 @@ class Webhook:
                 self.count.sent += 1
                 if self._trouble:
                     log.info("alerts.webhook: alerts are told again, after %d failed tries", self.count.failed)
-                self._trouble = False
+                self._trouble = self._overfull = False
                 self._backoff.reset()
                 return
 

@@ -198,7 +198,7 @@ _STEERING = (
     Command(
         "drain",
         "stop as SIGTERM does: answer what is in flight, store everything, end",
-        answer="nothing; the daemon stops as on SIGTERM",
+        answer="`paused`: true where what is not stored yet stays for the next start; the daemon stops as on SIGTERM",
         tool="drain",
         acting=True,
     ),

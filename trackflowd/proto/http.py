@@ -43,6 +43,8 @@ MAX_CHUNK_OVERHEAD: Final = 64 * 1024
 _SMALL: Final = 8 * 1024
 #: Shortest piece a chunked body is fed in, so that little room left does not mean byte by byte.
 _PIECE: Final = 4 * 1024
+#: What httptools says of a client that begins with HTTP/2 (RFC 9113 §3.4), as one does that was told to.
+_PREFACE: Final = "Pause on PRI/Upgrade"
 _BLANK: Final = b"\r\n\r\n"
 
 
@@ -179,7 +181,7 @@ class Connection:
             if isinstance(error, httptools.HttpParserCallbackError) and self.failure is None:
                 raise  # a mistake in here, not the client's
             if self.failure is None and self.phase != ENDED:
-                self.failure = refused("malformed", _grammar(error))
+                self.failure = _broken(error)
             self.phase = ENDED
 
     def _walk(self, data: bytes) -> None:
@@ -364,7 +366,9 @@ class Connection:
         self._request = None
 
 
-def _grammar(error: Exception) -> str:
-    """httptools' words for what is wrong; they hold nothing of the request."""
+def _broken(error: Exception) -> Refused:
+    """What the grammar does not allow, in httptools' words, which hold nothing of the request."""
     text = str(error.args[0]) if error.args and isinstance(error.args[0], str) else ""
-    return f"not a request: {text}" if text else "not a request"
+    if text == _PREFACE:
+        return refused("bad_version", "HTTP/2.0 is not spoken here, HTTP/1.1 is")
+    return refused("malformed", f"not a request: {text}" if text else "not a request")

@@ -132,6 +132,7 @@ def _query_settings(limits: QueryLimits) -> dict[str, Any]:
         "max_memory_usage": limits.max_memory,
         "output_format_json_quote_64bit_integers": 0,
         "output_format_json_quote_decimals": 0,
+        "output_format_json_escape_forward_slashes": 0,
         "output_format_pretty_row_numbers": 0,
         "output_format_pretty_color": 0,
         "readonly": 1,  # last: after it nothing can be set
