@@ -103,6 +103,14 @@ def test_an_event_that_policy_does_not_count_is_settled_and_said() -> None:
         assert verdict.settled and [refusal.error for refusal in verdict.refused] == ["bot", "bot"]
 
 
+def test_a_refusal_that_is_not_final_is_tried_again_though_it_has_the_header() -> None:
+    for status, code in ((429, "rate_limited"), (503, "ring_full"), (404, "not_found"), (401, "bad_key")):
+        body = b'{"error": "%s", "reason": "r"}' % code.encode()
+        verdict = say(status, body, x_trackflow_refused=code, retry_after="7")
+        assert not verdict.settled and not verdict.alone and verdict.wait == 7
+    assert say(413, b'{"error": "too_many_events"}', x_trackflow_refused="too_many_events").fewer
+
+
 @pytest.mark.parametrize(
     ("text", "low", "high"),
     [

@@ -188,8 +188,9 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(stage: Stage, contex
         if len(tried) > 1:
             route.continue_()
             return
-        cors = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
-        route.fulfill(status=503, headers={"Retry-After": "2", **cors}, json={"error": "ring_full", "reason": ""})
+        cors = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After, X-Trackflow-Refused"}
+        said = {"Retry-After": "2", "X-Trackflow-Refused": "ring_full", **cors}
+        route.fulfill(status=503, headers=said, json={"error": "ring_full", "reason": ""})
 
     context.route("**/v1/events", busy)
     page = stage.visit()

@@ -5,9 +5,10 @@
 export const cut = (events, most) => events.sort((a, b) => a.attempt - b.attempt).slice(0, most);
 
 // What became of each of `count` events: "accepted", the server's error code, or "" for "send it
-// again". A 200 counts only with the server's own words: a hotel's log-in page also says 200.
-export const verdicts = (count, status, answer, policy) => {
-  const all = Array(count).fill(policy ? "refused" : status === 200 && answer.accepted >= 0 ? "accepted" : "");
+// again". A 200 counts only with the server's own words: a hotel's log-in page also says 200. To
+// refuse for good, the server names the event; X-Trackflow-Refused comes with every refusal, also with 429 and 503.
+export const verdicts = (count, status, answer) => {
+  const all = Array(count).fill(status === 200 && answer.accepted >= 0 ? "accepted" : "");
   for (const { index, error } of answer.refused || []) all[index] = error;
   return all;
 };

@@ -72,9 +72,8 @@ const send = async (batch, beacon) => {
       credentials: "omit",
       signal: AbortSignal.timeout?.(TIMEOUT_MS),
     });
-    const header = (name) => response.headers.get(name);
-    asked = Date.now() + header("Retry-After") * 1000 || 0;
-    all = verdicts(batch.length, response.status, await response.json(), header("X-Trackflow-Refused"));
+    asked = Date.now() + response.headers.get("Retry-After") * 1000 || 0;
+    all = verdicts(batch.length, response.status, await response.json());
   } catch {
     all = [await picture({ ...events[0], attempt: batch[0].attempt })];
   }

@@ -44,16 +44,18 @@ test("a request takes what was tried least, and no more than it may", () => {
   assert.deepEqual(cut(events, 3).map(({ id }) => id), [1, 3, 2]);
 });
 
-for (const [what, status, answer, policy, expected] of [
-  ["a 200 with the server's words accepts", 200, { accepted: 2 }, null, ["accepted", "accepted"]],
-  ["a 200 of somebody else is no answer", 200, {}, null, ["", ""]],
-  ["a 200 drops what it refuses by name", 200, { accepted: 1, refused: [{ index: 1, error: "bad_value" }] }, null, ["accepted", "bad_value"]],
-  ["a 400 drops what it names", 400, { accepted: 0, refused: [{ index: 0, error: "bad_type" }] }, null, ["bad_type", ""]],
-  ["a 413 that names nothing is tried again", 413, { error: "body_too_large" }, null, ["", ""]],
-  ["a 503 is tried again", 503, { error: "ring_full" }, null, ["", ""]],
-  ["what policy refuses is dropped", 403, {}, "bot", ["refused", "refused"]],
+for (const [what, status, answer, expected] of [
+  ["a 200 with the server's words accepts", 200, { accepted: 2 }, ["accepted", "accepted"]],
+  ["a 200 of somebody else is no answer", 200, {}, ["", ""]],
+  ["a 200 drops what it refuses by name", 200, { accepted: 1, refused: [{ index: 1, error: "bad_value" }] }, ["accepted", "bad_value"]],
+  ["a 400 drops what it names", 400, { accepted: 0, refused: [{ index: 0, error: "bad_type" }] }, ["bad_type", ""]],
+  ["a 413 that names nothing is tried again", 413, { error: "body_too_large" }, ["", ""]],
+  ["a 503 is tried again", 503, { error: "ring_full" }, ["", ""]],
+  ["what policy refuses is dropped by name", 403, { accepted: 0, refused: [{ index: 0, error: "origin" }, { index: 1, error: "path" }] }, ["origin", "path"]],
+  ["what is not counted is dropped", 200, { accepted: 1, refused: [{ index: 1, error: "bot" }] }, ["accepted", "bot"]],
+  ["a 429 is tried again", 429, { error: "rate_limited" }, ["", ""]],
 ]) {
-  test(what, () => assert.deepEqual(verdicts(2, status, answer, policy), expected));
+  test(what, () => assert.deepEqual(verdicts(2, status, answer), expected));
 }
 
 test("waiting doubles from half a second up to five minutes, half of it by chance", (t) => {

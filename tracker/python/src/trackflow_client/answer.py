@@ -24,6 +24,8 @@ _NAMES_WAY = frozenset("malformed bad_host bad_transfer upgrade bad_encoding".sp
 _CONTENT = (400, 413, 422)
 #: Statuses that say nothing about what was sent: credentials, wrong path or method, haste.
 _NOT_CONTENT = (401, 404, 405, 407, 408, 421, 425, 429)
+#: Those with which ``X-Trackflow-Refused`` is final; every other refusal has the header, too.
+_POLICY = (200, 403)
 #: No server's wish to wait longer than this is followed to the end.
 MAX_WAIT = 3600.0
 
@@ -68,7 +70,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, count: int) -> V
     """What an answer to a request with so many events means; headers by lower-case name."""
     answer = _object(body)
     policy = headers.get("x-trackflow-refused")
-    if policy is not None and status < 500:
+    if policy is not None and status in _POLICY:
         return Verdict(True, tuple(Refusal(index, policy, "not counted") for index in range(count)))
     listed = _listed(answer, count)
     if status == 200 and listed is not None:
