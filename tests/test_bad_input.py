@@ -187,7 +187,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_the_table_is_long_enough_and_knows_every_code_a_request_can_bring_about() -> None:
     assert len(ROWS) >= 60
     of_others = {"timeout", "too_busy", "too_many_connections", "ring_full", "ring_failed"}  # test_door, test_worker
-    assert set(STATUS) - {code for _, code, _ in ROWS.values()} == of_others
+    of_policy = {"bad_key", "key_site", "unknown_site", "origin", "path"}  # test_admission
+    of_policy |= {"opted_out", "bot", "excluded_address", "excluded_path"}
+    assert set(STATUS) - {code for _, code, _ in ROWS.values()} == of_others | of_policy
 
 
 @pytest.mark.parametrize("name", ROWS)
