@@ -55,6 +55,7 @@ def look(**figures: Any) -> Look:
         started=NOW_MS / 1000 - 7,
         spool_limit=30,
         told=Count(1, 2, 3),
+        unaudited=6,
         admin={"connections": 4, "requests": [{"route": "/v1/stats/{name}", "status": 200, "count": 5}], "refused": {}},
     )
 

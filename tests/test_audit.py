@@ -92,6 +92,7 @@ def test_a_disk_that_refuses_is_said_once_and_refuses_no_command(
         log.note(entry(3))
     log.note(entry(4))
     assert [each["at_ms"] for each in log.last(9)] == [4, 1]
+    assert log.missed == 2
     assert sum("is not noted" in record.getMessage() for record in caplog.records) == 1
 
 

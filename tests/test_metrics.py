@@ -64,6 +64,7 @@ def value(told: Look, name: str, labels: dict[str, str]) -> float | None:
         ("alert_active", {"name": "store_away", "severity": "critical"}, 1),
         ("alert_active", {"name": "store_away", "severity": "warning"}, 0),
         ("webhook_failed_total", {}, 2),
+        ("audit_missed_total", {}, 6),
         ("admin_requests_total", {"route": "/v1/stats/{name}", "status": "200"}, 5),
         ("admin_connections", {}, 4),
     ],

@@ -67,6 +67,9 @@ class Audit:
 
     Args:
         directory: where the file is.
+
+    Attributes:
+        missed: commands that were given and could not be noted.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -74,6 +77,7 @@ class Audit:
         self._before = directory / "audit.log.1"
         self._refused: dict[int | None, float] = {}
         self._trouble = ""
+        self.missed = 0
 
     def note(self, entry: Entry) -> None:
         """Write a line, and say in the log that a command was given."""
@@ -85,6 +89,7 @@ class Audit:
         try:
             self._append(json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n")
         except OSError as error:
+            self.missed += 1
             if self._trouble != str(error):  # said once, not at each command
                 self._trouble = str(error)
                 log.error("%s: a command is not noted: %s", self._path, error.strerror)

@@ -67,6 +67,7 @@ class Look:
         spool_limit: bytes.
         told: by the webhook.
         admin: of the admin listener (``Admin.counts``).
+        unaudited: commands that were given and could not be noted in the audit log.
     """
 
     figures: Figures
@@ -79,6 +80,7 @@ class Look:
     spool_limit: int
     told: Count
     admin: Mapping[str, Any]
+    unaudited: int
 
 
 def render(look: Look, processes: Sequence[Mapping[str, Any]]) -> bytes:
@@ -138,6 +140,8 @@ def _daemon(look: Look) -> Iterator[Metric]:
     yield _gauges("build_info", "1; the version that runs.", "version", [(__version__, 1)])
     yield from _gauge("start_time_seconds", "When the supervisor started, seconds since 1970.", look.started)
     yield from _gauge("ready", "1: an event taken now reaches the store.", int(look.ready))
+    missed = "Orders that audit.log could not take (a full disk); they are in the log alone."
+    yield CounterMetricFamily("trackflow_audit_missed", missed, look.unaudited)
 
 
 def _plain(counts: Mapping[str, int]) -> Iterator[Metric]:

@@ -157,6 +157,7 @@ class Vitals:
             spool_limit=daemon.cfg.spool.max_bytes,
             told=self._webhook.count,
             admin=daemon.admin.counts(),
+            unaudited=daemon.control.audit.missed,
         )
 
     def _render(self, look: Look) -> bytes:

@@ -43,7 +43,11 @@ _MERGES = "SELECT count() AS n FROM system.merges"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's text."""
-    directory, rows, url = [*(sys.argv[1:] if argv is None else argv), "chdb:"][:3]
+    words = sys.argv[1:] if argv is None else argv
+    if not 2 <= len(words) <= 3 or not words[1].isdigit():
+        print("usage: python -m bench.scenarios.fill DATA_DIR ROWS [URL]", file=sys.stderr)
+        return 2
+    directory, rows, url = [*words, "chdb:"][:3]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench, which kills this
     proc.keep_freed_memory()  # as the flusher does
     sink = open_sink(url, SinkOptions(Path(directory)))
