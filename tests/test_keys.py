@@ -61,6 +61,16 @@ def test_a_name_is_good_once_a_site_and_is_told_apart_by_it(table: Keys) -> None
         assert caught.value.code == "no_key"
 
 
+def test_a_key_pasted_where_its_number_belongs_is_not_repeated(table: Keys) -> None:
+    key, text = table.add("n", "a.example", 0, NOW)
+    for pasted in (text, text[:-9], text.swapcase()):
+        said = rf"(?i)^tfk_{key.number}_\*\*\* is a key itself \(say its number, {key.number}; "
+        with pytest.raises(BadRequest, match=said):
+            table.revoke(pasted, NOW)
+    with pytest.raises(BadRequest, match=r"^no key a\.example/tfk_\d+_\*\*\* works"):
+        table.revoke(f"a.example/{text}", NOW)
+
+
 def test_when_a_key_was_used_last_is_written_once_a_minute(state: State, table: Keys) -> None:
     made, _ = table.add("server", "a.example", 0, NOW)
 

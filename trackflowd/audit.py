@@ -6,8 +6,9 @@
      "ok": true, "code": ""}
 
 Only acting commands are noted, when their outcome is known. The file is the owner's only (0600) and bounded: at
-``MAX_BYTES`` it becomes ``audit.log.1``, which replaces the one before. Passwords and what names a person are
-masked (``Arg.noted``): the file outlives an erasure. A disk that refuses a line does not refuse the command.
+``MAX_BYTES`` it becomes ``audit.log.1``, which replaces the one before. Passwords, what names a person (``Arg.noted``:
+the file outlives an erasure) and keys and tokens pasted where a name belongs are masked. A disk that refuses a line
+does not refuse the command.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trackflowd.bearer import veiled
 from trackflowd.proto.command_table import Arg, Command
 from trackflowd.sink.base import masked
 
@@ -162,5 +164,6 @@ def _noted(arg: Arg, value: Any) -> Any:
 
 def _short(value: Any) -> Any:
     if isinstance(value, str):
+        value = veiled(value)
         return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + _HIDDEN
     return value if value is None or isinstance(value, bool | int | float) else _HIDDEN

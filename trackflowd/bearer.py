@@ -43,6 +43,13 @@ MAX_LIFETIME = 3650 * 86_400
 MAX_OVERLAP = 30 * 86_400
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}\Z")
+#: What looks like a secret, whole or nearly.
+_TEXT = re.compile(r"(tf[a-z]_[0-9]{1,15}_)[A-Za-z0-9_-]{20,}", re.ASCII | re.IGNORECASE)
+
+
+def veiled(text: str) -> str:
+    """A text without the secrets in it: people paste one where its name belongs."""
+    return _TEXT.sub(r"\1***", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +303,12 @@ class Bearers(Generic[Row]):
         """Those that work, by a number or a name.
 
         Raises:
-            BadRequest: ``no_…``: none.
+            BadRequest: ``no_…``: none; ``bad_arguments``: it is the secret itself.
         """
+        noun = self.words.noun
+        if secret := _TEXT.match(which):
+            number, text = secret[1].split("_")[1], f"{veiled(which)[:80]} is a {noun} itself"
+            raise BadRequest("bad_arguments", text, f"say its number, {number}; your shell's history may have it now")
         if which.isascii() and which.isdigit() and len(which) < 16:
             found = [one for one in self.living(now_ms) if one.number == int(which)]
         else:

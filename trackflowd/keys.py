@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from trackflowd.bearer import Bearer, Bearers, Words
+from trackflowd.bearer import Bearer, Bearers, Words, veiled
 from trackflowd.proto.control import BadRequest
 from trackflowd.state import State
 
@@ -81,7 +81,9 @@ class Keys(Bearers[Key]):
             return super().meant(which, now_ms)
         found = [key for key in self.of(site, now_ms) if key.name == name]
         if not found:
-            raise BadRequest("no_key", f"no key {which[:130]} works", "`trackflow keys list` shows those there are")
+            raise BadRequest(
+                "no_key", f"no key {veiled(which)[:130]} works", "`trackflow keys list` shows those there are"
+            )
         return found
 
     def _same(self, name: str, realm: str, now_ms: int) -> Sequence[Key]:

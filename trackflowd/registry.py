@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from trackflowd.bearer import veiled
 from trackflowd.errors import DataDirError
 from trackflowd.proto.control import BadRequest
 from trackflowd.site import ANY, DEFAULT, Site, check_name, settings_of, with_settings
@@ -75,7 +76,7 @@ class Registry:
         entry = self._all.get(site)
         if entry is None:
             hint = "`trackflow sites list` shows those there are, `trackflow sites add` makes one known"
-            raise BadRequest("no_site", f"no site {site[:80]} is registered", hint)
+            raise BadRequest("no_site", f"no site {veiled(site)[:80]} is registered", hint)
         return entry
 
     def has(self, site: str) -> bool:
