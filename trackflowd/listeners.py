@@ -30,10 +30,12 @@ class Listeners:
         sockets: all, in the order of their numbers in the shared page: worker 0's of each address…
         addresses: the addresses served, "host:port", with the real port.
         each: K, sockets of an address.
+        lent: by the service manager, which keeps them open.
     """
 
-    def __init__(self, sockets: list[socket.socket], addresses: list[str]) -> None:
+    def __init__(self, sockets: list[socket.socket], addresses: list[str], lent: bool = False) -> None:
         self.sockets = sockets
+        self.lent = lent
         self.addresses = addresses
         self.each = len(sockets) // max(len(addresses), 1)
 
@@ -61,21 +63,48 @@ class Listeners:
         # Number i is at home with worker i % count, whichever address it is of.
         return cls([sock for group in groups for sock in group], [address_of(group[0]) for group in groups])
 
+    @classmethod
+    def borrow(cls, sockets: Sequence[socket.socket]) -> Listeners:
+        """Use sockets that are open and listen already.
+
+        Args:
+            sockets: as ``activation.take`` has them; several of one address share its port.
+
+        Raises:
+            ConfigError: too many, or not as many of each address.
+        """
+        groups: dict[str, list[socket.socket]] = {}
+        for sock in sockets:
+            groups.setdefault(address_of(sock), []).append(sock)
+        counts = {address: len(group) for address, group in groups.items()}
+        if len(sockets) > MAX_LISTENERS or len(set(counts.values())) > 1:
+            told = ", ".join(f"{count} of {address}" for address, count in counts.items())
+            raise ConfigError(
+                f"the service manager hands over sockets that do not fit: {told}",
+                f"as many ListenStream= lines for each address, at most {MAX_LISTENERS} together",
+            )
+        return cls([sock for group in groups.values() for sock in group], list(groups), lent=True)
+
     @property
     def fds(self) -> list[int]:
         """Their descriptors, for the children."""
         return [sock.fileno() for sock in self.sockets]
 
     def close(self) -> None:
-        """Refuse connections from now on, also for processes that inherited the sockets."""
+        """Refuse connections from now on, also for processes that inherited the sockets; who lent them keeps them."""
         for sock in self.sockets:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError as error:
-                if error.errno != errno.ENOTCONN:  # nothing to do on a system that leaves this to close()
-                    raise
+            if not self.lent:
+                _refuse_more(sock)
             sock.close()
         self.sockets = []
+
+
+def _refuse_more(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:  # nothing to do on a system that leaves this to close()
+            raise
 
 
 def _group(address: str, count: int, backlog: int) -> list[socket.socket]:

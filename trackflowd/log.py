@@ -208,6 +208,7 @@ def set_level(level: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger().setLevel(max(number, logging.WARNING))
     logging.getLogger("trackflowd").setLevel(number)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its "Retrying" lines: that the store is away is said by us
 
 
 def _unhandled(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trackflowd import __version__, proc, ringview, statusview
+from trackflowd import __version__, activation, proc, ringview, statusview
 from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd.admin import Admin
@@ -42,6 +42,7 @@ from trackflowd.history import History
 from trackflowd.keys import Keys
 from trackflowd.listeners import Listeners, PortTaken, shares
 from trackflowd.logbook import LogBook
+from trackflowd.notify import Notifier
 from trackflowd.registry import Registry
 from trackflowd.reload import Reloader
 from trackflowd.retention import Retention
@@ -56,6 +57,7 @@ from trackflowd.taskrunner import Runner
 from trackflowd.tasks import Table
 from trackflowd.tokens import Tokens
 from trackflowd.tombstones import Tombstones
+from trackflowd.unit import Unit
 from trackflowd.vitals import Vitals
 
 log = logging.getLogger(__name__)
@@ -120,6 +122,7 @@ class Supervisor:
                 log.warning('ring.durability is "disk", but %s', doubt)
             self.state = State(self.data_dir.path)
             self.listeners = self._listen()
+            cfg = self.cfg
             self.crew = Crew(cfg, self.listeners, self._received, self.logbook.fd)
             self.drain = Drain(self.crew, self.listeners)
             self.tokens, self.keys, self.registry = Tokens(self.state), Keys(self.state), Registry(self.state)
@@ -130,6 +133,7 @@ class Supervisor:
             self.runner = Runner(Table(self.state), KINDS, self.crew.ask_flusher, cfg)
             self.retention = Retention(self)
             self.vitals = Vitals(self)
+            self.unit = Unit(self, Notifier.take(os.environ))
             self._commands = Commands(self)
             commands = self._commands.handlers(), self._commands.openers()
             self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path))
@@ -142,6 +146,10 @@ class Supervisor:
             raise
 
     def _listen(self) -> Listeners:
+        if lent := activation.take(os.environ):
+            listeners = Listeners.borrow(lent)
+            self.cfg = activation.fitting(self.cfg, listeners.addresses, listeners.each)
+            return listeners
         until = time.monotonic() + (PORT_WAIT if self.data_dir.unclean else 0.0)
         while True:
             try:
@@ -244,6 +252,7 @@ class Supervisor:
         if self.stopping:
             self.drain.step()
         self._tell_tail()
+        self.unit.tick(time.monotonic())
 
     def _note(self) -> None:
         now = time.monotonic()
@@ -308,6 +317,7 @@ class Supervisor:
         self.control.close()
         self.admin.close()
         self.vitals.close()
+        self.unit.close()
         self.listeners.close()
         for child in (*self.crew.children("worker"), *self.crew.children("flusher")):  # only after an exception
             child.kill()
