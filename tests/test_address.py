@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackflowd.proto.address import Proxies, normal
+from trackflowd.proto.http import Connection, Limits
 
 PROXIES = Proxies(["10.0.0.0/8", "192.168.1.1/32", "2001:db8:1::/48", "::ffff:172.16.0.0/108"])
 
@@ -104,6 +105,20 @@ def test_the_client_is_the_right_most_hop_that_is_not_trusted(header: str, clien
         ("for=unknown", "10.9.9.9"),
         ("proto=https", "10.9.9.9"),
         ("before=6.6.6.6", "10.9.9.9"),
+        ('for="203.0.113.9:4711"', "203.0.113.9"),
+        ('for="[::ffff:203.0.113.9]:80"', "203.0.113.9"),
+        ('for=6.6.6.6, for="_gazonk"', "10.9.9.9"),
+        ('for=6.6.6.6, for="unknown:80", for=10.0.0.1', "10.0.0.1"),
+        ("for = 203.0.113.9 ; proto = https", "203.0.113.9"),
+        # An element that names nobody ends the walk: what is left of it is not the proxy's.
+        ("for=6.6.6.6, proto=https", "10.9.9.9"),
+        ("for=6.6.6.6, for=203.0.113.9;for=7.7.7.7", "10.9.9.9"),
+        # The proxy has put the client's own words into quotes, or behind the client's own line.
+        ('for=203.0.113.9;host="a;for=6.6.6.6"', "203.0.113.9"),
+        ('host="a, for=6.6.6.6";for=203.0.113.9', "203.0.113.9"),
+        ('for=203.0.113.9;host="a\\", for=6.6.6.6;x=\\""', "203.0.113.9"),
+        ('for="6.6.6.6, for="[2001:db8::5]"', "2001:db8::5"),
+        ('for=6.6.6.6, a=", for="[2001:db8::5]"', "2001:db8::5"),
     ],
 )
 def test_forwarded_says_the_same(header: str, client: str) -> None:
@@ -112,6 +127,20 @@ def test_forwarded_says_the_same(header: str, client: str) -> None:
 
 def test_x_forwarded_for_goes_before_forwarded() -> None:
     assert PROXIES.client("10.9.9.9", b"203.0.113.9", b"for=6.6.6.6") == "203.0.113.9"
+
+
+@pytest.mark.parametrize("name", [b"X-Forwarded-For", b"Forwarded"])
+def test_several_lines_are_one_list(name: bytes) -> None:
+    form = b"for=%s" if name == b"Forwarded" else b"%s"
+    hops = [form % hop for hop in (b"6.6.6.6", b"203.0.113.9", b"10.0.0.1", b"10.0.0.2")]
+    for cut in range(1, 1 << 3):
+        lines: list[list[bytes]] = [[hops[0]]]
+        for at, hop in enumerate(hops[1:]):
+            lines.append([hop]) if cut >> at & 1 else lines[-1].append(hop)
+        head = b"".join(b"%s: %s\r\n" % (name, b", ".join(line)) for line in lines)
+        (request,) = Connection(Limits()).receive(b"GET / HTTP/1.1\r\nHost: h\r\n" + head + b"\r\n")
+        sent = [request.headers.get(key) for key in (b"x-forwarded-for", b"forwarded")]
+        assert PROXIES.client("10.9.9.9", *sent) == "203.0.113.9"
 
 
 @given(st.binary(max_size=80), st.booleans())

@@ -3,7 +3,8 @@
 A proxy appends the address it was called from to X-Forwarded-For (or Forwarded, RFC 7239). So from
 the right, each hop is as good as the one that wrote it: walking left past trusted networks, the
 first hop outside of them is the client; whatever is left of it is the client's own invention. A
-hop that is no address (``unknown``, ``_hidden``, junk) ends the walk: the last good one counts.
+hop that is no address (``unknown``, ``_hidden``, junk, an element without for=) ends the walk: the last good
+one counts.
 
 If both headers are there X-Forwarded-For is read: common proxies write that one and pass the
 other on as the client sent it.
@@ -27,8 +28,8 @@ _CLIENTS, _LONGEST = 8192, 256
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 #: Eight times faster than ``ipaddress``, and most addresses are of this kind.
 _V4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-#: One for= of Forwarded, with quotes and port as they come.
-_FOR = re.compile(r'(?:^|[;,])\s*for\s*=\s*("[^"]*"|[^;,\s]*)', re.IGNORECASE)
+#: One name=value of an element of Forwarded.
+_PAIR = re.compile(r'(?:^|;)([^=;,"]*)=\s*("(?:[^"\\]|\\.)*"|[^;,\s"]*)')
 
 
 def normal(text: str) -> str | None:
@@ -117,8 +118,7 @@ class Proxies:
         if forwarded_for is not None:
             hops: Iterator[str] = reversed(forwarded_for.decode("latin-1").split(","))
         elif forwarded is not None:
-            found = _FOR.findall(forwarded.decode("latin-1"))
-            hops = (hop.strip('"') for hop in reversed(found))
+            hops = map(_node, _elements(forwarded.decode("latin-1")))
         else:
             return peer
         last = peer
@@ -130,3 +130,27 @@ class Proxies:
                 return address
             last = address
         return last
+
+
+def _elements(forwarded: str) -> Iterator[str]:
+    """Elements of Forwarded, from the right: so what a client wrote, however broken, cannot touch what a proxy did.
+
+    Commas in quotes are no ends: a proxy may put the client's own Host between them.
+    """
+    end, quoted = len(forwarded), False
+    for at in range(end - 1, -1, -1):
+        if forwarded[at] == '"':
+            first = at
+            while first and forwarded[first - 1] == "\\":
+                first -= 1
+            quoted ^= (at - first) % 2 == 0  # an odd number of backslashes makes it a character of the text
+        elif forwarded[at] == "," and not quoted:
+            yield forwarded[at + 1 : end]
+            end = at
+    yield forwarded[:end]
+
+
+def _node(element: str) -> str:
+    """What follows for= in an element of Forwarded; "" where it is not there exactly once."""
+    nodes = [value for name, value in _PAIR.findall(element) if name.strip().lower() == "for"]
+    return nodes[0].strip('"') if len(nodes) == 1 else ""
