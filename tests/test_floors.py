@@ -65,6 +65,8 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "geoupdate",
             "deadlines",
             "verify.*",
+            "doctor",
+            "doctor.*",
         ),
     ),
     (

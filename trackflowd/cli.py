@@ -9,7 +9,7 @@ code meaning
 1    an error, told on standard error in one line and, where there is one, a hint;
      trackflow replay: not all could be restored, and its summary says why;
      trackflow alerts: a critical one is on;
-     trackflow verify: something is to be mended
+     trackflow verify, doctor: something is to be mended
 2    the command line or the configuration is wrong
 3    trackflow: no daemon answers on the control socket;
      trackflowd run: stopped, and some events wait in rings or spool for the next start
@@ -30,6 +30,7 @@ from trackflowd import (
     cli_alerts,
     cli_ask,
     cli_console,
+    cli_doctor,
     cli_events,
     cli_keys,
     cli_look,
@@ -60,7 +61,7 @@ _DAEMON_CODES = """\
 
 _OPERATOR_CODES = """\
 0    done
-1    error; replay: some batches are out of reach; alerts: one is critical; verify: something is to be mended
+1    error; replay: some batches are out of reach; alerts: one is critical; verify, doctor: something is to be mended
 2    wrong usage or configuration
 3    no daemon answers
 130  Ctrl-C"""
@@ -176,6 +177,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_tokens.add_commands(commands)
     cli_tools.add_commands(commands)
     cli_verify.add_commands(commands)
+    cli_doctor.add_commands(commands)
     return parser
 
 
