@@ -8,11 +8,12 @@ BIN := .venv/bin
 # `make test ARGS="-k ring -x"` hands these to pytest.
 ARGS ?=
 EXAMPLES ?= 10000
+WHEELS ?= dist/wheels
 # Test files at a time; most tests wait for processes. 0: one after another, as a debugger wants it.
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-model faults lint format tracker bench clean
+.PHONY: help install run test test-model faults lint format tracker wheels bench clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +50,9 @@ tracker: ## build the browser script from tracker/src (needs node and npm)
 	@npm ci --prefix tracker --silent
 	@npm run --prefix tracker --silent build
 	@node tools/pack.mjs
+
+wheels: install ## gather what an install without a network needs, of this Python, in dist/wheels (WHEELS=another directory)
+	@$(BIN)/python tools/wheels $(WHEELS)
 
 bench: install ## CPU per request of a worker beside nginx's, and the flusher's per event (ARGS="--pairs 5")
 	@$(BIN)/python -m bench cost $(ARGS)
