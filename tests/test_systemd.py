@@ -79,7 +79,7 @@ def test_the_service_has_a_user_and_people_a_group(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     user = next(line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line.startswith("trackflow:"))
     assert user.split(":")[5:] == ["/var/lib/trackflow", "/usr/sbin/nologin"]
-    assert "\ntrackflow:" in (tmp_path / "etc/group").read_text()
+    assert (tmp_path / "etc/group").read_text().startswith("trackflow:")
 
 
 def test_a_stop_has_more_patience_than_a_drain() -> None:
