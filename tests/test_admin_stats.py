@@ -95,7 +95,7 @@ def test_a_list_that_goes_on_links_to_its_next_page() -> None:
         ("pages", "offset=-1", "bad_arguments"),
         ("overview", "offset=1", "bad_arguments"),
         ("live", "period=7d", "bad_arguments"),
-        ("refused", "site=a", "bad_arguments"),
+        ("refused", "bots=true", "bad_arguments"),
         ("pages", "format=xml", "bad_arguments"),
         ("pages", "bots=perhaps", "bad_arguments"),
         ("funnels", "window=soon", "bad_arguments"),
@@ -132,7 +132,7 @@ def test_the_way_through_a_daemon(tmp_path: Path) -> None:
         assert (reply.status, reply.json["name"], reply.json["args"]["limit"]) == (200, "sources", 7)
         assert reply.json["zone"] == "UTC"
         reply = await get(running, token, "/v1/stats/refused")
-        assert reply.json == {"totals": {"refused": 0, "left_out": 0}, "refused": []}
+        assert (reply.json["totals"], reply.json["refused"]) == ({"refused": 0, "left_out": 0}, [])
         found = (await get(running, token, "/v1/stats")).json["stats"]
         assert [one["name"] for one in found] == list(STATISTICS)
         assert found[0]["parameters"] == ["site", "period", "from", "to", "zone", "bots", "format", "limit", "where"]

@@ -67,12 +67,21 @@ def test_the_daemon_is_asked_with_everything_that_was_said(tmp_path: Path) -> No
     assert found["interval"] == "day"
 
 
-@pytest.mark.parametrize("name", ["live", "refused"])
-def test_what_is_of_now_has_no_period(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    value = stats.refused({"bad_json": 3}, 0) if name == "refused" else {**OVERVIEW, "minutes": []}
-    [found] = asked(tmp_path, value, name)
+def test_what_is_of_now_has_no_period(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [found] = asked(tmp_path, {**OVERVIEW, "minutes": []}, "live")
     assert "from" not in found
-    assert ("all sites" in capsys.readouterr().out) == (name == "live")
+    assert "all sites" in capsys.readouterr().out
+
+
+def test_refusals_are_asked_of_a_site_and_a_period(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"reason": "origin", "site": "a.example", "count": 3, "meaning": "why"}
+    value = {"period": BOUNDS, "totals": {"refused": 3, "left_out": 0}, "refused": [row]}
+    [found] = asked(tmp_path, value, "refused", "--site", "a.example", *FIXED)
+    assert sorted(found) == ["from", "name", "site", "to", "zone"]
+    out = capsys.readouterr().out
+    assert "a.example" in out.splitlines()[0] and "origin  a.example" in out
+    asked(tmp_path, value, "refused", "--csv")
+    assert capsys.readouterr().out == "reason,site,count,meaning\norigin,a.example,3,why\n"
 
 
 def test_people_are_told_site_period_and_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from trackflowd import stats
 from trackflowd.cli_stats_text import figure, lines, section
 from trackflowd.cli_text import Style
 
@@ -61,7 +60,7 @@ def test_several_labels_have_a_column_each() -> None:
         ("timeseries", {"timeseries": [{"time": "2026-11-01T00:00:00+00:00", "visitors": 0}]}, "bots are left out"),
         ("retention", {"retention": []}, "user id"),
         ("countries", {"countries": []}, "(none)"),
-        ("refused", stats.refused({}, 0), "0 refused"),
+        ("refused", {"totals": {"refused": 0, "left_out": 0}, "refused": []}, "0 refused"),
     ],
 )
 def test_nothing_is_said_in_words(name: str, value: dict[str, Any], text: str) -> None:
@@ -103,10 +102,15 @@ def test_live_shows_the_last_half_hour() -> None:
     assert lines("live", value, PLAIN)[-1] == "  ▁█  8 in half an hour"
 
 
-def test_refusals_are_told_by_reason() -> None:
-    drawn = lines("refused", stats.refused({"bad_json": 3}, 2), PLAIN)
-    assert "3 refused" in drawn[0] and "2 events answered 2xx" in drawn[0]
-    assert drawn[-1].split()[:2] == ["bad_json", "3"]
+def test_refusals_are_told_by_reason_and_site_with_what_they_mean() -> None:
+    rows = [
+        {"reason": "bad_json", "site": "(none)", "count": 3000, "meaning": "not JSON"},
+        {"reason": "bot", "site": "a\x1b.example", "count": 2, "meaning": "not counted"},
+    ]
+    drawn = lines("refused", {"totals": {"refused": 3000, "left_out": 2}, "refused": rows}, PLAIN)
+    assert "3,000 refused; 2 more answered 200 and not counted" in drawn[0]
+    assert drawn[3].split() == ["bad_json", "(none)", "3,000", "not", "JSON"]
+    assert "\x1b" not in "".join(drawn)
 
 
 @pytest.mark.parametrize(

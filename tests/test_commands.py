@@ -83,10 +83,12 @@ def test_a_statistic_is_asked_of_the_flusher_with_its_period(tmp_path: Path) -> 
         assert await running.commands.stats("overview", **period) == {"name": "overview", "args": period}
         open_end = await running.commands.stats("overview", **{"site": "", "from": 5, "to": 0})
         assert open_end["args"]["to"] > 1_700_000_000_000
-        slot = running.supervisor.crew.slot(running.supervisor.crew.workers[0])
-        slot.refuse("bad_json")
+        running.supervisor.refusals.add([["s", "bad_json", 1], ["t", "bot", 1]], time.time_ns() // 1_000_000)
         value = await running.commands.stats("refused", **{"site": "", "from": 0, "to": 0})
-        assert value == {"totals": {"refused": 1, "left_out": 0}, "refused": [{"reason": "bad_json", "count": 1}]}
+        assert value["totals"] == {"refused": 1, "left_out": 1}
+        assert [row["site"] for row in value["refused"]] == ["s", "t"]
+        value = await running.commands.stats("refused", **{"site": "t", "from": 5, "to": 0})
+        assert (value["period"]["from"], [row["reason"] for row in value["refused"]]) == (5, ["bot"])
 
     play(tmp_path, story)
 

@@ -361,9 +361,3 @@ def test_an_empty_store_answers_every_statistic(store: str, run: stats.Run) -> N
         numbers = [n for row in [*rows, value.get("totals", {})] for n in row.values() if not isinstance(n, str)]
         assert not any(numbers), name
         assert ("'one'" in error.text, error.hint) == (True, "no event is stored")
-
-
-def test_refusals_are_told_by_reason() -> None:
-    value = stats.refused({"bad_json": 2, "empty": 0, "timeout": 7, "bad_type": 2}, 3)
-    assert value["totals"] == {"refused": 11, "left_out": 3}
-    assert [row["reason"] for row in value["refused"]] == ["timeout", "bad_json", "bad_type"]

@@ -68,7 +68,7 @@ class StatsRoutes:
 def _names(name: str) -> tuple[list[str], list[str]]:
     """Parameters a statistic takes once, and again and again."""
     if name == "refused":
-        return ["format"], []
+        return ["site", "period", "from", "to", "zone", "format"], []
     one = STATISTICS[name]
     once = ["site", *(["period", "from", "to"] if one.period else []), "zone", "bots", "format"]
     once += [key for taken in one.takes for key in _TAKEN[taken]]
@@ -86,13 +86,13 @@ def _asked(name: str, given: Parameters) -> tuple[dict[str, Any], Period | None,
     """Arguments of the command, the period they mean, the format."""
     form = given.one_of("format", ("json", "csv"))
     asked: dict[str, Any] = {"name": name}
-    if name == "refused":
-        return asked, None, form
     zone = given.text("zone", "UTC") or "UTC"
     span = None
     if STATISTICS[name].period:
         span = read_period(given, STATISTICS[name].period, zone)
         asked |= {"from": span.start_ms, "to": span.end_ms}
+    if name == "refused":
+        return asked | {"site": given.text("site"), "zone": zone}, span, form
     asked |= {
         "site": given.text("site"), "zone": zone, "where": given.texts("where"), "bots": given.flag("bots"),
         "steps": given.texts("step"), "interval": given.text("interval"), "property": given.text("property"),

@@ -6,6 +6,7 @@ its own. Else an event costs nothing more than before.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from trackflowd import policy as policies
@@ -25,13 +26,17 @@ class Admission:
         dialect: of the route.
         finisher: makes rows.
         headers: by lower-case name.
+        refused: what is refused of a site is counted here, by site and code.
 
     Attributes:
         lang, referer: Accept-Language and Referer; "": there is none.
         shown: what follows ``Bearer`` in Authorization; None: no key was shown.
     """
 
-    def __init__(self, dialect: Dialect, finisher: Finisher, headers: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, dialect: Dialect, finisher: Finisher, headers: dict[bytes, bytes], refused: Counter[tuple[str, str]]
+    ) -> None:
+        self._refused = refused
         self.shown = policies.bearer(headers)
         self._dialect = dialect
         self._finisher = finisher
@@ -67,6 +72,7 @@ class Admission:
             try:
                 rows.append(self._row(policy, event, address, now_ms))
             except Refused as refusal:
+                self._refused[event.site, refusal.code] += 1
                 refusals.append(RefusedEvent(place, refusal.code, str(refusal)))
         refusals.sort(key=lambda one: one.index)
         return rows, refusals

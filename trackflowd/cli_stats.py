@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,9 @@ def add_commands(commands: Commands) -> None:
         examples = f"trackflow stats {name}\ntrackflow stats {name} {one.sample}".rstrip()
         parser = group.add(name, one.about, _stats, f"{examples}\ntrackflow stats {name} --json")
         parser.set_defaults(statistic=name)
+        _add_period(parser, one.period)
         if name != "refused":
-            _add_scope(parser, one.period)
+            _add_filters(parser)
         _add_arguments(parser, one.takes)
         if paged(name):
             parser.add_argument("--offset", type=int, default=0, help="rows left out before them (default: 0)")
@@ -58,7 +59,7 @@ def add_commands(commands: Commands) -> None:
         form.add_argument("--csv", action="store_const", const="csv", dest="format", help="as CSV")
 
 
-def _add_scope(parser: argparse.ArgumentParser, span: str) -> None:
+def _add_period(parser: argparse.ArgumentParser, span: str) -> None:
     parser.add_argument("--site", default="", help="only this site (default: all)")
     if span:
         begin = parser.add_mutually_exclusive_group()
@@ -72,6 +73,9 @@ def _add_scope(parser: argparse.ArgumentParser, span: str) -> None:
         parser.set_defaults(usual=span)
         parser.add_argument("--to", dest="end", metavar="DATE", help="end, not included (default: now)")
     parser.add_argument("--zone", default="", help="IANA zone in which days begin (default: this machine's)")
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--where",
         action="append",
@@ -117,15 +121,15 @@ def _request(args: argparse.Namespace) -> tuple[dict[str, Any], Period | None, t
     """Arguments of the command ``stats``, the period, the zone; what is left out has the daemon's default."""
     given = vars(args)
     asked: dict[str, Any] = {"name": args.statistic}
-    if args.statistic == "refused":
-        return asked, None, UTC
     name = args.zone or local_zone()
     zone = periods.zone(name)
     span = None
     if "period" in given:
         span = period(args.period or args.usual, args.start, args.end, datetime.now(zone))
         asked |= {"from": span.start_ms, "to": span.end_ms}
-    asked |= {"site": args.site, "zone": name, "where": args.where, "bots": args.bots}
+    asked |= {"site": args.site, "zone": name}
+    if args.statistic != "refused":
+        asked |= {"where": args.where, "bots": args.bots}
     asked |= {key: given[flag] for flag, key in _FLAGS.items() if given.get(flag)}
     return asked, span, zone
 

@@ -154,10 +154,15 @@ def _cohorts(rows: Rows, style: Style) -> list[str]:
 
 def _refused(value: Mapping[str, Any], style: Style) -> list[str]:
     totals = value["totals"]
-    told = f"{count(totals['refused'])} refused since the daemon started"
+    told = f"{count(totals['refused'])} refused"
     if totals["left_out"]:
-        told += f"; {count(totals['left_out'])} events answered 2xx and left out by policy"
-    return [told, *(["", *section("reason", value["refused"], style)] if value["refused"] else [])]
+        told += f"; {count(totals['left_out'])} more answered 200 and not counted, as their site's settings have it"
+    if not value["refused"]:
+        return [told]
+    cells = [[row["reason"], clean(row["site"]), count(row["count"]), row["meaning"]] for row in value["refused"]]
+    top, *body = table(cells, ["reason", "site", "count", "what it means"], right=[2])
+    hint = "Every reason, and what a sender is to do: docs/protocol.md"
+    return [told, "", style.bold(top), *body, "", style.dim(hint)]
 
 
 def title(name: str) -> str:

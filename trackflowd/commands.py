@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trackflowd import __version__, quarantine, ringview, stats, statusview
+from trackflowd import __version__, quarantine, ringview, statusview
 from trackflowd.commands_events import EventCommands
 from trackflowd.commands_operate import OperateCommands
 from trackflowd.commands_sites import SiteCommands
@@ -24,6 +24,7 @@ from trackflowd.proto.command_table import COMMANDS
 from trackflowd.proto.control import MAX_RESULT, PROTOCOL, BadRequest
 from trackflowd.reload import shown, value_of
 from trackflowd.segment import SUFFIX
+from trackflowd.stats.request import period_of
 from trackflowd.watch import Watch
 
 if TYPE_CHECKING:
@@ -129,8 +130,8 @@ class Commands:
     async def stats(self, name: str, **period: Any) -> Any:
         """A named statistic, as the flusher gives it; what was refused is known here."""
         if name == "refused":
-            crew = self._daemon.crew
-            return stats.refused(statusview.refusals(crew), statusview.totals(crew)["events_policy"])
+            start_ms, end_ms = period_of(name, period)
+            return self._daemon.refusals.answer(start_ms, end_ms, str(period["site"]))
         if not period["to"]:
             period["to"] = time.time_ns() // 1_000_000
         timeout = self._daemon.cfg.query.max_seconds + GRACE

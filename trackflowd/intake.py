@@ -103,6 +103,7 @@ class Intake:
         self.answers = [0] * 6
         #: Refusals since they were last taken, by code.
         self.refusals: Counter[str] = Counter()
+        self.refused_sites: Counter[tuple[str, str]] = Counter()  # of those, where the site is known: by site and code
         #: Events put into the ring: of all other sites, then of each of ``sites``.
         self.by_site = [0] * (1 + len(sites))
         self._places = {site_hash(site): place for place, site in enumerate(sites, 1)}
@@ -318,7 +319,7 @@ class Intake:
         read, row, limits, answers = dialect.read, self._finisher.row, self._limits, self.answers
         coding = headers.get(b"content-encoding")
         agent, origin = headers.get(b"user-agent", b""), headers.get(b"origin")
-        admission = Admission(dialect, self._finisher, headers)
+        admission = Admission(dialect, self._finisher, headers, self.refused_sites)
         lang, referer, with_key = admission.lang, admission.referer, admission.shown is not None
 
         def take(request: Request, peer: Peer) -> bytes:

@@ -13,9 +13,9 @@ destroyed salt in the database, and the journal mode is DELETE, not WAL, which w
 until its next checkpoint. Neither file belongs in a backup.
 
 The database also holds the long jobs, the tombstones of erasures, the tokens of the admin listener, the
-sites and their server keys, one row each; ``tasks``, ``tombstones``, ``tokens``, ``registry`` and ``keys``
-read and write those through ``execute``. Its schema is ``MIGRATIONS``: numbered, forward only, each step in
-one transaction.
+sites and their server keys, one row each, and what was refused by the hour; ``tasks``, ``tombstones``,
+``tokens``, ``registry``, ``keys`` and ``refusalbook`` read and write those through ``execute``. Its schema is
+``MIGRATIONS``: numbered, forward only, each step in one transaction.
 """
 
 from __future__ import annotations
@@ -109,6 +109,16 @@ CREATE TABLE keys (
     revoked_ms INTEGER
 ) STRICT;
 ALTER TABLE tombstones ADD COLUMN retention INTEGER NOT NULL DEFAULT 0;
+""",
+    # hour: since 1970 UTC. See ``refusalbook``.
+    """
+CREATE TABLE refusals (
+    hour INTEGER NOT NULL,
+    site TEXT NOT NULL,
+    code TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (hour, site, code)
+) STRICT, WITHOUT ROWID;
 """,
 )
 SCHEMA = len(MIGRATIONS)

@@ -30,7 +30,6 @@ from trackflowd.admin_desk import Desk
 from trackflowd.admin_routes import routes
 from trackflowd.audit import Audit
 from trackflowd.budget import Budget, full_in
-from trackflowd.children import Child
 from trackflowd.commands import Commands
 from trackflowd.commands_events import take_up
 from trackflowd.control import Control
@@ -42,7 +41,9 @@ from trackflowd.history import History
 from trackflowd.keys import Keys
 from trackflowd.listeners import Listeners, PortTaken, shares
 from trackflowd.logbook import LogBook
+from trackflowd.mail import Mail
 from trackflowd.notify import Notifier
+from trackflowd.refusalbook import RefusalBook
 from trackflowd.registry import Registry
 from trackflowd.reload import Reloader
 from trackflowd.retention import Retention
@@ -106,6 +107,7 @@ class Supervisor:
         self._full_in_s: float | None = None
         self._asking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.mail = Mail(self)
         self.tail = Tail(self.wake.set)
         if on_event is not None:
             self.tail.add(Watcher("", "", lambda row: _printed(on_event, row)))
@@ -123,9 +125,10 @@ class Supervisor:
             self.state = State(self.data_dir.path)
             self.listeners = self._listen()
             cfg = self.cfg
-            self.crew = Crew(cfg, self.listeners, self._received, self.logbook.fd)
+            self.crew = Crew(cfg, self.listeners, self.mail.received, self.logbook.fd)
             self.drain = Drain(self.crew, self.listeners)
             self.tokens, self.keys, self.registry = Tokens(self.state), Keys(self.state), Registry(self.state)
+            self.refusals = RefusalBook(self.state)
             self.snapshot = Snapshot(self.state, self.crew.page, self._published)
             self.budget = Budget(cfg)
             self.tombstones = Tombstones(self.state, self.data_dir.path)
@@ -251,7 +254,7 @@ class Supervisor:
         self._note()
         if self.stopping:
             self.drain.step()
-        self._tell_tail()
+        self.mail.tell_tail()
         self.unit.tick(time.monotonic())
 
     def _note(self) -> None:
@@ -265,6 +268,7 @@ class Supervisor:
             room = self.budget.spool(statusview.spool_gauges(self.crew))
             self._full_in_s = full_in(self.rings, room, self.rates.per_second("ring_bytes"))
             self.vitals.note(now, room, self._full_in_s, judge=not self.stopping)
+            self.refusals.tick(now)
             self.history.note(now, time.time_ns() // 1_000_000, totals, self.vitals.latency(NOTE_EVERY))
             if statusview.well(self.crew):
                 self.told = Told()
@@ -324,31 +328,11 @@ class Supervisor:
             child.process.wait()
         self.tokens.save()
         self.keys.save()
+        self.refusals.save()
         self.state.close()
         self.crew.close()
         self.logbook.close()
         self.data_dir.close()
-
-    # --------------------------------------------------------------- messages
-
-    def _received(self, child: Child, message: dict[str, Any]) -> None:
-        kind = message.get("type")
-        if kind == "event":
-            rows = message.get("rows")
-            self.tail.offer(row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else None
-        elif kind == "keys":
-            for number in message.get("used", ()):
-                self.keys.used(number, time.time_ns() // 1_000_000)
-        elif kind in ("ready", "drained"):
-            self.wake.set()  # the shared page says it too; this only saves a tick
-
-    def _tell_tail(self) -> None:
-        """Tell workers whether rows are watched, those that do not know yet."""
-        on = self.tail.on
-        for child in self.crew.children("worker"):
-            if ("tail" in child.told) != on:
-                (child.told.add if on else child.told.discard)("tail")
-                child.channel.tell("tail", on=on)
 
     # ------------------------------------------------------------------ admin
 

@@ -39,6 +39,7 @@ from trackflowd.errors import ConfigError, ControlError, DataDirError, RingDamag
 from trackflowd.histogram import Tally
 from trackflowd.intake import Intake
 from trackflowd.keeper import Keeper, SyncedKeeper
+from trackflowd.ledger import Ledger
 from trackflowd.policy import Policy
 from trackflowd.proto import dialects
 from trackflowd.proto.control import Decoder, encode
@@ -186,6 +187,7 @@ class Worker:
         self._intake.policy = snapshot.policy
         self._hall = self._keeper.hall(cfg.http, self._intake, time.monotonic())
         self._took = Tally(REQUEST, self._slot.histogram(REQUEST))
+        self._ledger = Ledger()
         self._sites_before = self._slot.sites(len(sites))
         self._listen = list(listen)
         self._servers: dict[int, asyncio.Server] = {}
@@ -212,6 +214,7 @@ class Worker:
             await self._tick(loop, line)
             await asyncio.sleep(TICK)
         self._publish()
+        self._tell_refused(line)
         await self._keeper.close()
         self._slot.state = State.DRAINED
         line.say({"type": "drained"})
@@ -287,7 +290,12 @@ class Worker:
             used, self._intake.policy.used = self._intake.policy.used, set()
             if used:
                 line.say({"type": "keys", "used": sorted(used)})
+            self._tell_refused(line)
             self._each_second(now)
+
+    def _tell_refused(self, line: Channel) -> None:
+        if rows := self._ledger.take():
+            line.say({"type": "refused", "rows": rows})
 
     def _each_second(self, now: float) -> None:
         self._rows_left = TAIL_ROWS
@@ -355,7 +363,9 @@ class Worker:
         self._slot.publish(values)
         for code, count in intake.refusals.items():
             self._slot.refuse(code, count)
+        self._ledger.add(intake.refusals, intake.refused_sites)
         intake.refusals.clear()
+        intake.refused_sites.clear()
         by_site = zip(self._sites_before, intake.by_site, strict=True)
         self._slot.publish_sites([before + count for before, count in by_site])
         self._took.take(hall.took)

@@ -110,9 +110,7 @@ def printed(office: Office, capsys: pytest.CaptureFixture[str], *words: str) -> 
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_a_statistic_is_what_the_operator_sees(name: str, office: Office, capsys: pytest.CaptureFixture[str]) -> None:
-    query, words = "", []
-    if name != "refused":
-        query, words = f"zone=Europe/Berlin&site={SITE}", ["--zone", "Europe/Berlin", "--site", SITE]
+    query, words = f"zone=Europe/Berlin&site={SITE}", ["--zone", "Europe/Berlin", "--site", SITE]
     if STATISTICS[name].period:
         end = int(time.time()) + 3600
         start = end - 86_400
@@ -129,7 +127,7 @@ def test_a_statistic_is_what_the_operator_sees(name: str, office: Office, capsys
             one[period] = {key: _ms(text) for key, text in (one.get(period) or {}).items()}
     assert ours == theirs
     assert name in EMPTY or any(row for row in ours.values() if isinstance(row, list))
-    if name not in ("live", "refused"):
+    if name != "live":
         csv = office.read.get(f"/v1/stats/{name}?{query}&format=csv")
         assert csv.headers["content-type"] == "text/csv; charset=utf-8"
         assert csv.body.decode() == printed(office, capsys, "stats", name, *words, "--csv")

@@ -74,6 +74,8 @@ TABLE: tuple[Code, ...] = (
 )
 
 STATUS: dict[str, int] = {code.name: code.status for code in TABLE}
+#: What each says, for people.
+MEANING: dict[str, str] = {code.name: code.when.replace("`", "") for code in TABLE}
 
 
 def refused(code: str, reason: str) -> Refused:

@@ -18,7 +18,7 @@ from trackflowd.stats.catalogue import LIVE, OVERVIEW, STATISTICS, TOTALS, VALUE
 from trackflowd.stats.compose import STORES, Scope, compose, load
 from trackflowd.stats.request import Request, read
 
-__all__ = ["STATISTICS", "STORES", "Run", "answer", "refused", "rows"]
+__all__ = ["STATISTICS", "STORES", "Run", "answer", "rows"]
 
 #: Runs SQL with the values of its ``{name:Type}`` parameters; gives the rows, by column name.
 Run = Callable[[str, Mapping[str, str | int]], Sequence[Mapping[str, Any]]]
@@ -35,7 +35,7 @@ def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhous
 
     Args:
         run: see ``Run``.
-        name: one of ``STATISTICS`` but "refused", which no store knows (see ``refused``).
+        name: one of ``STATISTICS`` but "refused", which no store knows (see ``refusalbook``).
         args: see ``request.read``.
         store: kind of store that run asks, one of ``STORES``.
 
@@ -205,22 +205,6 @@ def _check_site(run: Run, store: str, site: str) -> None:
     if site not in sites:
         shown = ", ".join(sites[:10]) + (", …" if len(sites) > 10 else "")
         raise QueryError(f"no event of a site {site!r} is stored", f"sites: {shown}" if sites else "no event is stored")
-
-
-def refused(refusals: Mapping[str, int], left_out: int) -> dict[str, Any]:
-    """The statistic "refused": what was refused since the daemon started. No store has a row of it.
-
-    Args:
-        refusals: how often, by reason.
-        left_out: events answered 2xx that policy left out.
-    """
-    found = sorted(
-        ((number, reason) for reason, number in refusals.items() if number), key=lambda one: (-one[0], one[1])
-    )
-    return {
-        "totals": {"refused": sum(number for number, _ in found), "left_out": left_out},
-        "refused": [{"reason": reason, "count": number} for number, reason in found],
-    }
 
 
 def rows(answer: bytes) -> list[dict[str, Any]]:

@@ -181,10 +181,10 @@ STATISTICS: Mapping[str, Statistic] = {
         sample="--period 30d --by day",
     ),
     "refused": Statistic(
-        "events and requests refused since the daemon started, by reason",
-        (_text("reason"), Column("count")),
-        period="",
+        "events and requests that were refused or not counted, by reason and site",
+        (_text("reason"), _text("site"), Column("count"), _text("meaning")),
         takes=(),
+        sample="--site example.com --period 24h",
     ),
 }
 

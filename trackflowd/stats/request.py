@@ -81,7 +81,7 @@ def read(name: str, args: Mapping[str, Any]) -> Request:
     """
     if name not in STATISTICS or name == "refused":
         raise QueryError(f"no statistic is called {name!r}", ", ".join(STATISTICS))
-    start_ms, end_ms = _period(name, args)
+    start_ms, end_ms = period_of(name, args)
     where = tuple(filters.parse(text) for text in _texts(args, "where", filters.MAX_FILTERS))
     steps = tuple((text, filters.parse(text)) for text in _texts(args, "steps", MAX_STEPS) or DEFAULT_STEPS)
     if not_there := [text for text, step in steps if step.of_visit]:
@@ -113,7 +113,12 @@ def read(name: str, args: Mapping[str, Any]) -> Request:
     )
 
 
-def _period(name: str, args: Mapping[str, Any]) -> tuple[int, int]:
+def period_of(name: str, args: Mapping[str, Any]) -> tuple[int, int]:
+    """Begin and end (ms since 1970 UTC) of what is asked for; see ``read``.
+
+    Raises:
+        QueryError: it makes no sense.
+    """
     end = _number(args, "to", time.time_ns() // 1_000_000)
     start = _number(args, "from", max(end - _SPANS.get(STATISTICS[name].period, 0), 0))
     if name == "live":
