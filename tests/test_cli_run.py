@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,11 @@ def test_run_hands_over_to_the_supervisor(follow: bool, tmp_path: Path, monkeypa
     assert asked == [(str(tmp_path), follow)]
 
 
-def followed(capsys: pytest.CaptureFixture[str], tmp_path: Path, *sets: str) -> str:
+def followed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, *sets: str, addresses: Sequence[str] = ("127.0.0.1:8080",)
+) -> str:
     socket = str(tmp_path / "control.sock")
-    status = {"listen": {"http": ["127.0.0.1:8080"], "admin": None, "control": socket}, "data_dir": str(tmp_path)}
+    status = {"listen": {"http": addresses, "admin": None, "control": socket}, "data_dir": str(tmp_path)}
     cfg = config.load(None, [f"daemon.data_dir={tmp_path}", *sets], {})
     Follower(cfg, Style(False)).ready(status)
     return capsys.readouterr().out
@@ -82,6 +84,21 @@ def test_following_says_where_everything_is(tmp_path: Path, capsys: pytest.Captu
         assert text in out
     assert 'query "SELECT name, path, country, browser FROM events"' in out
     assert "probes" not in out and "81.2.69.142" not in out
+
+
+@pytest.mark.parametrize(
+    ("addresses", "said"),
+    [
+        (["unix:/run/t.sock", "127.0.0.1:8080"], "POST http://127.0.0.1:8080/v1/events\n"),
+        (["unix:/run/t.sock"], "POST unix:/run/t.sock /v1/events\n"),
+    ],
+)
+def test_following_names_a_listener_that_browsers_reach_if_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], addresses: list[str], said: str
+) -> None:
+    out = followed(capsys, tmp_path, "http.trusted_proxies=127.0.0.0/8", addresses=addresses)
+    assert said in out
+    assert ("81.2.69.142" in out) == (len(addresses) == 2)
 
 
 def test_following_names_no_demo_where_there_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "trackflowd"
 #: From the ground up: name of the floor, patterns of the modules on it (without "trackflowd.").
 FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ground", ("", "errors", "log")),
-    ("words", ("event", "option", "site", "sections", "config", "config_text", "counters", "histogram")),
+    ("words", ("event", "endpoint", "option", "site", "sections", "config", "config_text", "counters", "histogram")),
     (
         "pure",
         (
@@ -74,6 +74,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "processes",
         (
             "worker",
+            "entrances",
             "door",
             "hall",
             "deferred",
@@ -114,7 +115,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "offices",
         (
-            *("children", "crew", "listeners", "ringview", "statusview", "tail", "commands", "control"),
+            *("children", "crew", "listeners", "unixsocket", "ringview", "statusview", "tail", "commands", "control"),
             *("admin", "admin_*"),
             *("budget", "snapshot"),
             *(

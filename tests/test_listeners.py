@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,23 @@ def test_nothing_stays_bound_when_one_address_fails() -> None:
         Listeners.open([free.addresses[0], first.addresses[0]], 2, 64)
     Listeners.open(free.addresses, 2, 64).close()
     first.close()
+
+
+def test_a_unix_socket_is_one_many_times_and_its_file_goes_with_it(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path / 's'}"
+    opened = Listeners.open(["127.0.0.1:0", f"{address} mode=0600"], 3, 64)
+    assert [listeners.address_of(sock) for sock in opened.sockets] == [opened.addresses[0]] * 3 + [address] * 3
+    assert opened.addresses[1] == address and opened.each == 3
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "s"))
+    assert [accepted(sock) for sock in opened.sockets] == [0, 0, 0, 1, 0, 0]
+    with pytest.raises(PortTaken, match="another daemon listens on"):
+        Listeners.open([address], 3, 64)
+    inherited = opened.sockets[4].dup()
+    opened.close()
+    assert list(tmp_path.iterdir()) == []
+    Listeners.open([address], 1, 64).close()
+    inherited.close()
 
 
 def test_ipv6_is_served_apart_from_ipv4() -> None:

@@ -1,4 +1,4 @@
-"""mail: what a child says is acted on, and what makes no sense is passed over; see tests/process/test_refused.py, too."""
+"""mail: what a child says is acted on, and what makes no sense is passed over."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ from trackflowd.option import Kind
         (option.NETWORKS, "", ()),
         (option.NETWORKS, ["10.0.0.7"], ("10.0.0.7",)),
         (option.ADDRESSES, "a:1,[::1]:0", ("a:1", "[::1]:0")),
+        (option.ADDRESSES, ["unix:/run/t.sock  mode=0666  trusted"], ("unix:/run/t.sock mode=0666 trusted",)),
         (option.ADDRESS, "", ""),
         (option.ADDRESS, "0.0.0.0:8081", "0.0.0.0:8081"),
         (option.PATHS, "/v1/events", ("/v1/events",)),
@@ -128,8 +129,3 @@ def test_a_wrong_value_is_told_what_is_right(kind: Kind, raw: object, says: str)
 def test_a_value_is_written_as_toml_that_reads_back(kind: Kind, value: object, text: str) -> None:
     assert kind.write(value) == text
     assert kind.read(tomllib.loads(f"x = {text}")["x"]) == value
-
-
-def test_an_address_is_split_at_its_last_colon() -> None:
-    assert option.split_address("[2001:db8::1]:443") == ("2001:db8::1", 443)
-    assert option.split_address("localhost:0") == ("localhost", 0)

@@ -46,9 +46,10 @@ class Served:
     Args:
         data_dir: made if it is not there.
         sets: options, "section.name=value".
+        listener: another one that listens, as ``http.listen`` of sets describes it.
     """
 
-    def __init__(self, data_dir: Path, sets: Sequence[str] = ()) -> None:
+    def __init__(self, data_dir: Path, sets: Sequence[str] = (), listener: socket.socket | None = None) -> None:
         self.data_dir = data_dir
         for name in ("rings", "geo"):
             (data_dir / name).mkdir(parents=True, exist_ok=True)
@@ -58,8 +59,8 @@ class Served:
         self.page, self._page_fd = Page.create(1, 1)
         self.slot = self.page.slot("worker", 0)
         self.page.generation = 1
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address: tuple[str, int] = self.listener.getsockname()
+        self.listener = listener or socket.create_server(("127.0.0.1", 0))
+        self.address: Any = self.listener.getsockname()
         self.messages: list[dict[str, Any]] = []
         self._decoder = Decoder()
         self.read_to = 0
@@ -115,7 +116,11 @@ class Served:
             self.messages += self._decoder.feed(data)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, PATIENCE)
+        """A new connection."""
+        sock = socket.socket(self.listener.family)
+        sock.settimeout(PATIENCE)
+        sock.connect(self.address)
+        return sock
 
     def send(self, data: bytes) -> bytes:
         """What is answered to these bytes on a connection of their own, until it is closed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trackflowd import config
@@ -63,7 +63,7 @@ def _summary(cfg: config.Config) -> list[tuple[str, str]]:
         if row.key not in _SHOWN and (value := getattr(getattr(cfg, row.section), row.name)) != row.default
     ]
     lines = [
-        ("events", " ".join(cfg.http.listen)),
+        ("events", ", ".join(cfg.http.listen)),
         ("admin", cfg.admin.listen or "off"),
         ("data", cfg.daemon.data_dir),
         ("control", cfg.control.socket),
@@ -101,7 +101,7 @@ class Follower:
     def ready(self, status: Mapping[str, Any]) -> None:
         """Said once, when the daemon can take events; status is what ``trackflow status`` gets."""
         style, listen = self._style, status.get("listen") or {}
-        url = f"http://{clean((listen.get('http') or ['?'])[0])}"
+        url = _url([clean(address) for address in listen.get("http") or ["?"]])
         rows = [("demo page", style.bold(style.name(url + "/")))] if self._cfg.http.demo else []
         rows.append(("events", f"POST {url}{self._cfg.http.event_path[0]}"))
         if listen.get("admin"):
@@ -117,13 +117,19 @@ class Follower:
         say("\nIn another terminal:\n")
         for tail, about in _TRY:
             say(f"  {command} {tail.ljust(longest)}  {style.dim(about)}")
-        if self._cfg.http.trusted_proxies:
+        if self._cfg.http.trusted_proxies and url.startswith("http"):
             say(f"\nA visitor from elsewhere:\n\n  {_ELSEWHERE} {url}{self._cfg.http.event_path[0]}")
         say("\nEvents show up here as they come.\n")
 
     def event(self, row: Mapping[str, Any]) -> None:
         """One accepted event."""
         say(event_line(row, self._style))
+
+
+def _url(addresses: Sequence[str]) -> str:
+    """What a path is put behind to reach the first listener that browsers can; "unix:/path " where there is none."""
+    tcp = [address for address in addresses if not address.startswith("unix:")]
+    return f"http://{tcp[0]}" if tcp else f"{addresses[0]} "
 
 
 def operator_command(socket: str, program: str, env: Mapping[str, str]) -> str:

@@ -10,18 +10,16 @@ that no number of others keeps them out.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import socket
-import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from trackflowd import __version__
+from trackflowd import __version__, unixsocket
 from trackflowd.audit import Audit, Entry, noted
-from trackflowd.errors import ConfigError, ControlError, TrackflowError
+from trackflowd.errors import ControlError, TrackflowError
 from trackflowd.outlet import Close, Event, Opener
 from trackflowd.peer import Peer, peer_of, user_name
 from trackflowd.proto.control import (
@@ -45,6 +43,8 @@ MAX_CLIENTS = 256
 RESERVED = 16
 #: Requests of one client waiting for their answer; more are refused.
 MAX_PENDING = 16
+#: Connections the kernel queues.
+BACKLOG = 64
 #: Bytes unread by a client of a stream after which events are dropped for it.
 MAX_LAG = 2**20
 #: Bytes unread by a client after which it is closed: two full results.
@@ -294,38 +294,4 @@ def listen(path: str) -> socket.socket:
     Raises:
         ConfigError: something else is there, somebody listens on it, or the path cannot be used.
     """
-    _clear(path)
-    sock = socket.socket(socket.AF_UNIX)
-    sock.setblocking(False)
-    mask = os.umask(0o117)  # the mode has to be right from the first moment
-    try:
-        sock.bind(path)
-        sock.listen(64)
-    except OSError as error:
-        sock.close()
-        hint = "set control.socket to another path"
-        if "too long" in str(error):  # the kernel's limit is 107 bytes
-            raise ConfigError(f"control.socket: {path} is too long for a socket", hint) from error
-        raise ConfigError(f"control.socket: {path}: {error.strerror or error}", hint) from error
-    finally:
-        os.umask(mask)
-    return sock
-
-
-def _clear(path: str) -> None:
-    try:
-        mode = os.lstat(path).st_mode
-    except OSError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"control.socket: {path} is there and is not a socket", "remove it, or choose another path")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-            alive = True
-        except OSError as error:
-            alive = error.errno == errno.EAGAIN  # a full queue is somebody's queue
-    if alive:
-        raise ConfigError(f"control.socket: another daemon listens on {path}", "stop it, or choose another path")
-    os.unlink(path)
+    return unixsocket.bind(path, "control.socket", BACKLOG)

@@ -37,6 +37,12 @@ _NOT_YET = Connection(Limits())
 _NOT_YET.close()
 
 
+def address_of(transport: asyncio.Transport) -> str:
+    """Whom a socket is connected to, in its usual form; "": a unix socket."""
+    name = transport.get_extra_info("peername")
+    return normal(name[0]) or "" if isinstance(name, tuple) else ""
+
+
 class Door(asyncio.Protocol):
     """One connection."""
 
@@ -64,11 +70,18 @@ class Door(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
         transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self.arrive(transport, address_of(transport), False)
+
+    def arrive(self, transport: asyncio.Transport, address: str, trusted: bool) -> None:
+        """Begin with a client.
+
+        Args:
+            address: where it is, in its usual form; "": a unix socket.
+            trusted: a proxy, whatever ``http.trusted_proxies`` says.
+        """
         self._transport = transport
         hall = self._hall
-        name = transport.get_extra_info("peername")
-        address = normal(name[0]) or "" if isinstance(name, tuple) else ""
-        trusted = bool(address) and hall.intake.trusts(address)
+        trusted = trusted or (bool(address) and hall.intake.trusts(address))
         self.peer = Peer(address, trusted)
         self._conn = Connection(hall.limits, hall.proxied_heads if trusted else hall.heads)
         transport.set_write_buffer_limits(high=WRITE_LIMIT)

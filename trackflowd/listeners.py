@@ -2,17 +2,23 @@
 
 Each address has K sockets sharing its port (``SO_REUSEPORT``); the kernel spreads connections over
 them by hash. All of them live as long as the supervisor, so a connection queued at one whose worker
-died is answered by the worker that is dealt it (see ``fleet.deal``).
+died is answered by the worker that is dealt it (see ``fleet.deal``). A unix socket cannot share its
+path: its K are one, K times, and whichever worker takes a connection first has it.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from collections.abc import Sequence
 
+from trackflowd import unixsocket
+from trackflowd.endpoint import UNIX, Endpoint, read_endpoint
 from trackflowd.errors import ConfigError
 from trackflowd.shared import MAX_LISTENERS
+
+log = logging.getLogger(__name__)
 
 #: Sockets of each address at least: shares stay equal when 1, 2, 3, 4 or 6 workers become another of these numbers.
 EVEN = 12
@@ -28,7 +34,7 @@ class Listeners:
 
     Attributes:
         sockets: all, in the order of their numbers in the shared page: worker 0's of each address…
-        addresses: the addresses served, "host:port", with the real port.
+        addresses: the addresses served, "host:port", with the real port, or "unix:/path".
         each: K, sockets of an address.
         lent: by the service manager, which keeps them open.
     """
@@ -38,13 +44,15 @@ class Listeners:
         self.lent = lent
         self.addresses = addresses
         self.each = len(sockets) // max(len(addresses), 1)
+        paths = (address.removeprefix(UNIX) for address in addresses if address.startswith(UNIX))
+        self._files = [unixsocket.Trace(path) for path in paths]
 
     @classmethod
     def open(cls, addresses: Sequence[str], count: int, backlog: int) -> Listeners:
         """Bind and listen.
 
         Args:
-            addresses: "host:port" each; port 0: any free one.
+            addresses: as ``http.listen`` has them; port 0: any free one.
             count: sockets for each address; fewer if all together would be above 64.
             backlog: connections the kernel queues at each socket.
 
@@ -55,11 +63,14 @@ class Listeners:
         groups: list[list[socket.socket]] = []
         try:
             for address in addresses:
-                groups.append(_group(address, count, backlog))
+                groups.append(_group(read_endpoint(address), count, backlog))
         except BaseException:
-            for sock in (sock for group in groups for sock in group):
-                sock.close()
+            cls._of(groups).close()
             raise
+        return cls._of(groups)
+
+    @classmethod
+    def _of(cls, groups: Sequence[Sequence[socket.socket]]) -> Listeners:
         # Number i is at home with worker i % count, whichever address it is of.
         return cls([sock for group in groups for sock in group], [address_of(group[0]) for group in groups])
 
@@ -96,7 +107,12 @@ class Listeners:
             if not self.lent:
                 _refuse_more(sock)
             sock.close()
-        self.sockets = []
+        for file in self._files:
+            try:
+                file.remove()
+            except OSError as error:
+                log.warning("a unix socket of http.listen cannot be removed: %s", error)
+        self.sockets, self._files = [], []
 
 
 def _refuse_more(sock: socket.socket) -> None:
@@ -107,8 +123,19 @@ def _refuse_more(sock: socket.socket) -> None:
             raise
 
 
-def _group(address: str, count: int, backlog: int) -> list[socket.socket]:
-    """Count sockets on one address.
+def _group(endpoint: Endpoint, count: int, backlog: int) -> list[socket.socket]:
+    """Count sockets on one address."""
+    if not endpoint.path:
+        return _tcp(endpoint.address, count, backlog)
+    try:
+        first = unixsocket.bind(endpoint.path, "http.listen", backlog, endpoint.mode, endpoint.group)
+    except unixsocket.InUse as error:
+        raise PortTaken(error.text, error.hint) from error
+    return [first, *(first.dup() for _ in range(count - 1))]
+
+
+def _tcp(address: str, count: int, backlog: int) -> list[socket.socket]:
+    """The same of "host:port".
 
     The first is bound without SO_REUSEPORT, or a port that another daemon of this user shares would
     be taken for free and half of the connections would go there. The option set after the bind lets
@@ -187,6 +214,8 @@ def _refused(address: str, option: str, error: OSError) -> ConfigError:
 
 
 def address_of(sock: socket.socket) -> str:
-    """Where a socket is bound, as "host:port" or "[host]:port"."""
+    """Where a socket is bound, as "host:port", "[host]:port" or "unix:/path"."""
+    if sock.family == socket.AF_UNIX:
+        return f"{UNIX}{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"

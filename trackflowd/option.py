@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from trackflowd.counters import MAX_SITES
+from trackflowd.endpoint import read_endpoint, split_address
 
 Value = str | int | float | bool | tuple[str, ...] | None
 
@@ -36,7 +37,6 @@ BYTES: Mapping[str, int] = {
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]{1,127}\Z")
-_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})\Z")
 _SITE = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _STORES = ("chdb", "clickhouse", "clickhouses", "postgresql", "postgres", "null")
 
@@ -185,16 +185,6 @@ def _write_list(value: tuple[str, ...]) -> str:
     return "[" + ", ".join(quote(item) for item in value) + "]"
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[v6]:port"; ValueError says what it must be."""
-    match = _HOST_PORT.match(text)
-    if match is None or int(match[3]) > 65535:
-        raise ValueError('must be "host:port" or "[address]:port", the port at most 65535')
-    if match[1] is not None:
-        ipaddress.IPv6Address(match[1])
-    return match[1] or match[2], int(match[3])
-
-
 def _read_address(raw: object) -> str:
     text = _read_text(raw)
     if text:
@@ -207,8 +197,8 @@ def _read_addresses(raw: object) -> tuple[str, ...]:
     if not items:
         raise ValueError('must name at least one "host:port"')
     for item in items:
-        split_address(item)
-    return items
+        read_endpoint(item)
+    return tuple(" ".join(item.split()) for item in items)
 
 
 def _read_networks(raw: object) -> tuple[str, ...]:

@@ -88,7 +88,8 @@ class Http:
     listen: tuple[str, ...] = option(
         ("127.0.0.1:8080",),
         ADDRESSES,
-        "Where events are taken. Port 0: any free one, shown by status.",
+        'Where events are taken: "host:port" (port 0: any free one, shown by status) or "unix:/path". Words behind it '
+        'say more, such as "unix:/run/trackflow/events.sock mode=0660 group=www-data trusted": docs/listeners.md.',
     )
     trusted_proxies: tuple[str, ...] = option(
         (),

@@ -32,13 +32,15 @@ from trackflowd import log as logs
 from trackflowd import loop as loops
 from trackflowd import proc
 from trackflowd.counters import REQUEST
+from trackflowd.door import Door
 from trackflowd.enrich.finish import Finisher, Row, as_dict
 from trackflowd.enrich.geo import Geo
 from trackflowd.enrich.visitor import Salt
+from trackflowd.entrances import Entrances
 from trackflowd.errors import ConfigError, ControlError, DataDirError, RingDamaged, TrackflowError
 from trackflowd.histogram import Tally
 from trackflowd.intake import Intake
-from trackflowd.keeper import Keeper, SyncedKeeper
+from trackflowd.keeper import CallSoon, Keeper, SyncedKeeper
 from trackflowd.ledger import Ledger
 from trackflowd.policy import Policy
 from trackflowd.proto import dialects
@@ -189,8 +191,7 @@ class Worker:
         self._took = Tally(REQUEST, self._slot.histogram(REQUEST))
         self._ledger = Ledger()
         self._sites_before = self._slot.sites(len(sites))
-        self._listen = list(listen)
-        self._servers: dict[int, asyncio.Server] = {}
+        self._entrances = Entrances(cfg.http, listen, self._door)
         self._rows: list[Row] = []
         self._rows_left = TAIL_ROWS
         self._second = 0
@@ -210,7 +211,7 @@ class Worker:
         self._keeper.start(loop)
         self._slot.state = State.DRAINING if self._retiring else State.READY
         line.say({"type": "ready"})
-        while self._hall.doors or self._servers or not (self._draining or self._retiring):
+        while self._hall.doors or self._entrances.open or not (self._draining or self._retiring):
             await self._tick(loop, line)
             await asyncio.sleep(TICK)
         self._publish()
@@ -225,8 +226,7 @@ class Worker:
         if not self._draining:
             self._draining = True
             self._slot.state = State.DRAINING
-            for number in list(self._servers):
-                self._servers.pop(number).close()
+            self._entrances.close()
             self._hall.drain()
 
     def retire(self, on: bool) -> None:
@@ -279,7 +279,7 @@ class Worker:
         self._intake.tick(time.time())
         self._hall.tick(now)
         if not self._draining:
-            await self._serve(loop)
+            await self._entrances.serve(loop, self._page.owners.served_by(self._index))
         self._publish()
         if self._rows:
             rows, self._rows = self._rows, []
@@ -315,16 +315,8 @@ class Worker:
             except (DataDirError, ValueError) as error:
                 log.error("salts, sites and keys stay as they were: %s", error)
 
-    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Listen where the shared page says it is ours, and nowhere else."""
-        ours = set(self._page.owners.served_by(self._index))
-        for number in self._servers.keys() - ours:
-            self._servers.pop(number).close()
-        for number in sorted(ours - self._servers.keys()):
-            sock = socket.socket(fileno=os.dup(self._listen[number]))
-            self._servers[number] = await loop.create_server(
-                lambda: self._keeper.door(self._hall, loop.call_soon), sock=sock, backlog=self._cfg.http.backlog
-            )
+    def _door(self, call_soon: CallSoon) -> Door:
+        return self._keeper.door(self._hall, call_soon)
 
     def _publish(self) -> None:
         """Counters into the shared page; counts go on from those of the worker before."""

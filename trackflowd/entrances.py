@@ -1,0 +1,97 @@
+"""The listeners a worker serves, and how a connection of each begins.
+
+Which are a worker's to serve is in the shared page and may change with every tick. Their numbers go by ``http.listen``:
+of each of its addresses there are as many as the supervisor opened for it. A plain listener's connection is a ``Door``
+from the start; whatever else a listener asks for stands before it and costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+from trackflowd.door import Door
+from trackflowd.endpoint import Endpoint, read_endpoint
+from trackflowd.keeper import CallSoon
+from trackflowd.sections import Http
+
+MakeDoor = Callable[[CallSoon], Door]
+
+
+class Entrances:
+    """Listeners that are served.
+
+    Args:
+        http: the options.
+        fds: descriptors of all listeners there are, by number.
+        door: makes a new connection of the worker's hall.
+    """
+
+    def __init__(self, http: Http, fds: Sequence[int], door: MakeDoor) -> None:
+        self._fds = list(fds)
+        self._backlog = http.backlog
+        self._endpoints = [read_endpoint(text) for text in http.listen]
+        self._each = max(len(fds) // len(self._endpoints), 1)
+        self._door = door
+        self._servers: dict[int, asyncio.Server] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether connections are taken anywhere."""
+        return bool(self._servers)
+
+    async def serve(self, loop: asyncio.AbstractEventLoop, numbers: Iterable[int]) -> None:
+        """Take connections at the listeners with these numbers, and at no other."""
+        ours = self._apart(numbers)
+        for number in self._servers.keys() - ours:
+            self._servers.pop(number).close()
+        for number in sorted(ours - self._servers.keys()):
+            self._servers[number] = await self._open(loop, number)
+
+    def _apart(self, numbers: Iterable[int]) -> set[int]:
+        """Without those that are the same unix socket once more: the first of ours is enough."""
+        apart: dict[int, int] = {}
+        for number in sorted(numbers):
+            group = number // self._each
+            apart.setdefault(group if self._endpoints[group].path else -1 - number, number)
+        return set(apart.values())
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, number: int) -> asyncio.Server:
+        endpoint = self._endpoints[number // self._each]
+        sock = socket.socket(fileno=os.dup(self._fds[number]))
+        factory = _factory(endpoint, self._door, loop.call_soon)
+        if endpoint.path:
+            return await loop.create_unix_server(factory, sock=sock, backlog=self._backlog)
+        return await loop.create_server(factory, sock=sock, backlog=self._backlog)
+
+    def close(self) -> None:
+        """Take no more connections."""
+        for number in list(self._servers):
+            self._servers.pop(number).close()
+
+
+def _factory(endpoint: Endpoint, door: MakeDoor, call_soon: CallSoon) -> Callable[[], asyncio.Protocol]:
+    """What a new connection of a listener begins as."""
+    if endpoint.trusted:
+        return lambda: Trusted(door(call_soon))
+    return lambda: door(call_soon)
+
+
+class Trusted(asyncio.Protocol):
+    """The first moment of a connection of whose peer we know that it is a proxy whose word counts.
+
+    Args:
+        door: has the connection from then on.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        transport.set_protocol(self._door)
+        self._door.arrive(transport, "", True)
