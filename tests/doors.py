@@ -27,11 +27,15 @@ class Wire(asyncio.Transport):
         self.reading = True
         self.eof = self.closed = self.aborted = False
         self.high = 0
+        self.protocol: Any = None
 
     def write(self, data: Any) -> None:
         assert not self.eof and not self.closed
         self.sent += data
         self.writes += 1
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = cast(Any, protocol)
 
     def write_eof(self) -> None:
         self.eof = True

@@ -22,6 +22,7 @@ def test_an_address_is_split_at_its_last_colon() -> None:
             "unix:/run/t.sock group=www-data mode=0666 trusted",
             Endpoint("unix:/run/t.sock", trusted=True, mode=0o666, group="www-data"),
         ),
+        ("10.0.0.5:8081 proxy", Endpoint("10.0.0.5:8081", proxy=True)),
         ("unix:/run/t.sock mode=600", Endpoint("unix:/run/t.sock", mode=0o600)),
     ],
 )
@@ -41,7 +42,8 @@ def test_a_listener_is_an_address_and_words(text: str, endpoint: Endpoint) -> No
         ("unix:/" + "x" * 107, "at most 107 bytes"),
         ("127.0.0.1:80 trusted", '"trusted" does not go with 127.0.0.1:80'),
         ("127.0.0.1:80 mode=0660", '"mode=0660" does not go with'),
-        ("unix:/t colour", "behind it may stand: mode, group, trusted"),
+        ("unix:/t colour", '"colour" does not go with unix:/t; what does: proxy, mode, group, trusted'),
+        ("unix:/t proxy trusted", "do not go together"),
         ("unix:/t trusted trusted", "twice"),
         ("unix:/t trusted=yes", "takes no value"),
         ("unix:/t mode=9", "octal"),

@@ -75,6 +75,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "worker",
             "entrances",
+            "porch",
             "door",
             "hall",
             "deferred",

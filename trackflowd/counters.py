@@ -63,6 +63,9 @@ WORKER: tuple[Counter, ...] = (
     _count("connections_total", "connections accepted"),
     _count("refused_connections", "connections closed at once: too many, or too many of one address"),
     _count("deadline_closed", "connections closed by a deadline (header, body, idle)"),
+    _count(
+        "proxy_missing", "connections closed because they did not begin with the PROXY header their listener asks for"
+    ),
     _count("ring_full", "requests answered 503 because the ring had no room"),
     _count("rings_failed", "rings given up because the disk refused a sync"),
     # With those whose ring then failed (durability "disk"), which ``events_accepted`` leaves out.

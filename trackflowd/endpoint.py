@@ -3,6 +3,7 @@
 ::
 
     127.0.0.1:8080
+    10.0.0.5:8081 proxy
     unix:/run/trackflow/events.sock mode=0660 group=www-data trusted
 
 Words and what each goes with are in ``WORDS``; docs/listeners.md explains them to people.
@@ -22,7 +23,7 @@ UNIX = "unix:"
 _MAX_PATH = 107
 
 #: Words by the kind of address they go with.
-WORDS = {"tcp": (), "unix": ("mode", "group", "trusted")}
+WORDS = {"tcp": ("proxy",), "unix": ("proxy", "mode", "group", "trusted")}
 
 
 class Endpoint(NamedTuple):
@@ -30,12 +31,14 @@ class Endpoint(NamedTuple):
 
     Args:
         address: "host:port" or "unix:/path".
+        proxy: each connection begins with a PROXY header, which names the client.
         trusted: whoever connects is a proxy whose word on the client's address counts (unix sockets only; of others
             ``http.trusted_proxies`` decides).
         mode, group: of a unix socket's file; "": the daemon's own group.
     """
 
     address: str
+    proxy: bool = False
     trusted: bool = False
     mode: int = 0o660
     group: str = ""
@@ -71,15 +74,13 @@ def read_endpoint(text: str) -> Endpoint:
     names = [word.partition("=")[0] for word in words]
     for name, word in zip(names, words, strict=True):
         if name not in WORDS[kind]:
-            raise ValueError(f'"{word}" does not go with {address}{_known(kind)}')
+            raise ValueError(f'"{word}" does not go with {address}; what does: {", ".join(WORDS[kind])}')
         if names.count(name) > 1:
             raise ValueError(f'"{name}" is there twice behind {address}')
         endpoint = _with(endpoint, word)
+    if endpoint.proxy and endpoint.trusted:
+        raise ValueError('"proxy" and "trusted" do not go together: the PROXY header names the client')
     return endpoint
-
-
-def _known(kind: str) -> str:
-    return "; behind it may stand: " + ", ".join(WORDS[kind]) if WORDS[kind] else ", nothing may stand behind it"
 
 
 def _with(endpoint: Endpoint, word: str) -> Endpoint:
@@ -94,4 +95,4 @@ def _with(endpoint: Endpoint, word: str) -> Endpoint:
         return endpoint._replace(group=value)
     if equals:
         raise ValueError(f'"{name}" takes no value, not "{word}"')
-    return endpoint._replace(trusted=True)
+    return endpoint._replace(proxy=True) if name == "proxy" else endpoint._replace(trusted=True)

@@ -15,7 +15,9 @@ from typing import cast
 
 from trackflowd.door import Door
 from trackflowd.endpoint import Endpoint, read_endpoint
+from trackflowd.hall import Hall
 from trackflowd.keeper import CallSoon
+from trackflowd.porch import Porch, Unannounced
 from trackflowd.sections import Http
 
 MakeDoor = Callable[[CallSoon], Door]
@@ -27,21 +29,32 @@ class Entrances:
     Args:
         http: the options.
         fds: descriptors of all listeners there are, by number.
-        door: makes a new connection of the worker's hall.
+        hall: of the worker.
+        door: makes a new connection of it.
+        now: monotonic seconds.
     """
 
-    def __init__(self, http: Http, fds: Sequence[int], door: MakeDoor) -> None:
+    def __init__(self, http: Http, fds: Sequence[int], hall: Hall, door: MakeDoor, now: float) -> None:
         self._fds = list(fds)
         self._backlog = http.backlog
         self._endpoints = [read_endpoint(text) for text in http.listen]
         self._each = max(len(fds) // len(self._endpoints), 1)
         self._door = door
+        self._porch = Porch(hall, now)
         self._servers: dict[int, asyncio.Server] = {}
 
     @property
     def open(self) -> bool:
-        """Whether connections are taken anywhere."""
-        return bool(self._servers)
+        """Whether connections are taken anywhere, or are on their way in."""
+        return bool(self._servers or self._porch.guests)
+
+    def tick(self, now: float) -> None:
+        """Take the time (monotonic seconds)."""
+        self._porch.tick(now)
+
+    def counts(self) -> dict[str, int]:
+        """What was counted, by the names of ``counters``."""
+        return {"proxy_missing": self._porch.unannounced}
 
     async def serve(self, loop: asyncio.AbstractEventLoop, numbers: Iterable[int]) -> None:
         """Take connections at the listeners with these numbers, and at no other."""
@@ -62,22 +75,25 @@ class Entrances:
     async def _open(self, loop: asyncio.AbstractEventLoop, number: int) -> asyncio.Server:
         endpoint = self._endpoints[number // self._each]
         sock = socket.socket(fileno=os.dup(self._fds[number]))
-        factory = _factory(endpoint, self._door, loop.call_soon)
+        factory = self._factory(endpoint, loop.call_soon)
         if endpoint.path:
             return await loop.create_unix_server(factory, sock=sock, backlog=self._backlog)
         return await loop.create_server(factory, sock=sock, backlog=self._backlog)
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, and drop those that are on their way in."""
         for number in list(self._servers):
             self._servers.pop(number).close()
+        self._porch.drain()
 
-
-def _factory(endpoint: Endpoint, door: MakeDoor, call_soon: CallSoon) -> Callable[[], asyncio.Protocol]:
-    """What a new connection of a listener begins as."""
-    if endpoint.trusted:
-        return lambda: Trusted(door(call_soon))
-    return lambda: door(call_soon)
+    def _factory(self, endpoint: Endpoint, call_soon: CallSoon) -> Callable[[], asyncio.Protocol]:
+        """What a new connection of a listener begins as."""
+        door = self._door
+        if endpoint.proxy:
+            return lambda: Unannounced(self._porch, door(call_soon))
+        if endpoint.trusted:
+            return lambda: Trusted(door(call_soon))
+        return lambda: door(call_soon)
 
 
 class Trusted(asyncio.Protocol):

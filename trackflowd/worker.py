@@ -191,7 +191,7 @@ class Worker:
         self._took = Tally(REQUEST, self._slot.histogram(REQUEST))
         self._ledger = Ledger()
         self._sites_before = self._slot.sites(len(sites))
-        self._entrances = Entrances(cfg.http, listen, self._door)
+        self._entrances = Entrances(cfg.http, listen, self._hall, self._door, time.monotonic())
         self._rows: list[Row] = []
         self._rows_left = TAIL_ROWS
         self._second = 0
@@ -278,6 +278,7 @@ class Worker:
         self._slot.beat()
         self._intake.tick(time.time())
         self._hall.tick(now)
+        self._entrances.tick(now)
         if not self._draining:
             await self._entrances.serve(loop, self._page.owners.served_by(self._index))
         self._publish()
@@ -338,6 +339,7 @@ class Worker:
             "deadline_closed": hall.late,
             "ring_full": intake.ring_full,
             "rings_failed": self._keeper.failed,
+            **self._entrances.counts(),
         }
         for name, (accepted, refused) in intake.by_dialect().items():
             counts[f"accepted_{name}"], counts[f"refused_{name}"] = accepted, refused
