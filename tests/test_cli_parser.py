@@ -35,7 +35,7 @@ def test_the_commands_are_these() -> None:
         *(f"events {name}" for name in ("get", "list", "export", "correct", "erase", "erasures", "forget")),
         *("spool list", "spool dump", "spool drop", "spool release"),
         *("quarantine list", "quarantine dump", "quarantine retry", "quarantine drop"),
-        *("replay", "migrate", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
+        *("replay", "migrate", "backup", "restore", "tasks list", "tasks show", "tasks cancel", "tasks resume"),
         *("sites list", "sites show", "sites add", "sites set", "sites remove", "sites export", "sites import"),
         *("keys list", "keys add", "keys rotate", "keys revoke"),
         *("tokens list", "tokens add", "tokens rotate", "tokens revoke"),

@@ -68,6 +68,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "verify.*",
             "doctor",
             "doctor.*",
+            "backup",
         ),
     ),
     (
@@ -103,6 +104,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "replayer",
             "shelf",
             "eraser",
+            "archivist",
             "calls",
             "storestate",
             "feed",
@@ -136,7 +138,16 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "commands_operate",
             ),
             *("job", "taskrunner", "taskkinds", "task_replay", "task_migrate", "migration"),
-            *("retention", "task_erase", "task_retention", "commands_events", "commands_sites", "commands_tokens"),
+            *(
+                "retention",
+                "task_erase",
+                "task_retention",
+                "task_restore",
+                "commands_events",
+                "commands_sites",
+                "commands_tokens",
+                "commands_backup",
+            ),
             *("vitals", "latency", "alerts", "alertrules", "webhook", "metrics"),
         ),
     ),
@@ -210,6 +221,9 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "console.plots": "tests/test_console_overview.py and tests/test_console_pipeline.py, at every size",
     "console.rolltab": "what Live and Log share; tests/test_console_live.py and tests/test_console_logs.py",
     "console.tab": "the base of every tab, driven by tests/test_console_desk.py",
+    "archivist": "the flusher's part; tests/process/test_backup.py, with kills at each step",
+    "sink.archive": "the store's part; tests/process/test_backup.py",
+    "task_restore": "walks through both; tests/process/test_backup.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",
 }
 

@@ -368,6 +368,6 @@ def test_a_table_that_cannot_be_read_keeps_nobody_from_starting(
 
 
 def test_every_kind_there_is_can_be_shown_and_found_by_its_name() -> None:
-    assert set(KINDS) == {"replay", "migrate", "erase", "retention"}
+    assert set(KINDS) == {"replay", "migrate", "erase", "retention", "restore"}
     for name, kind in KINDS.items():
         assert kind.name == name and kind.help and all(arg.help for arg in kind.args)

@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from trackflowd import (
     cli_alerts,
     cli_ask,
+    cli_backup,
     cli_console,
     cli_doctor,
     cli_events,
@@ -171,6 +172,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_quarantine.add_commands(commands)
     cli_replay.add_commands(commands)
     cli_migrate.add_commands(commands)
+    cli_backup.add_commands(commands)
     cli_tasks.add_commands(commands)
     cli_sites.add_commands(commands)
     cli_keys.add_commands(commands)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import __version__, quarantine, ringview, statusview
+from trackflowd.commands_backup import BackupCommands
 from trackflowd.commands_events import EventCommands
 from trackflowd.commands_operate import OperateCommands
 from trackflowd.commands_sites import SiteCommands
@@ -50,7 +51,8 @@ class Commands:
     def __init__(self, daemon: Supervisor) -> None:
         self._daemon = daemon
         tokens = TokenCommands(daemon.tokens, daemon.snapshot.change)
-        self._offices = (self, EventCommands(daemon), OperateCommands(daemon), SiteCommands(daemon), tokens)
+        backups = BackupCommands(daemon, self.flush)
+        self._offices = (self, EventCommands(daemon), OperateCommands(daemon), SiteCommands(daemon), tokens, backups)
         self._watch = Watch(self.status)
         self._machine, self._shares = Machine(), Shares()
 

@@ -32,6 +32,7 @@ from typing import Any, cast
 from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd import proc, stats
+from trackflowd.archivist import Archivist
 from trackflowd.batch import Columns
 from trackflowd.calls import Calls, Errands, Stopped, reply_to
 from trackflowd.cutover import Cutover
@@ -126,6 +127,7 @@ class Flusher:
         url, limits = self.cutover.url, self._limits
         self.eraser = Eraser(self._sink, url, limits, self._journal, sources, self._sender, self.errands.do)
         self.shelf = Shelf(self._journal, sources, self._lander, slot)
+        self.archivist = Archivist(self._sink, data_dir, self._journal, sources, self._sender, self.errands.do)
 
     def run(self) -> None:
         """Work until drained.
@@ -353,6 +355,7 @@ def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     names = ("query", "stats", "replay_plan", "replay_batch", "quarantine_retry", "quarantine_drop", "spool_drop")
     slow = {name: getattr(flusher, name) for name in names} | flusher.eraser.calls()
     slow |= flusher.shelf.calls(flusher.errands.do) | flusher.cutover.calls(flusher.errands.do)
+    slow |= flusher.archivist.calls()
     quick = {name: getattr(flusher, name) for name in ("status", "flush", "drain", "reload")}
     calls = Calls(channel, quick, slow, flusher.stop)
     calls.start()

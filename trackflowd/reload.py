@@ -43,6 +43,11 @@ class Reloader:
         self._source = source
         self._one_at_a_time = asyncio.Lock()
 
+    @property
+    def file(self) -> str | None:
+        """Path of the configuration file; None: there is none."""
+        return self._source.path if self._source else None
+
     async def reload(self, dry_run: bool) -> dict[str, Any]:
         """Read the options again and take on what may change.
 

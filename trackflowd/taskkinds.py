@@ -8,6 +8,7 @@ from trackflowd.job import Kind
 from trackflowd.task_erase import ERASE
 from trackflowd.task_migrate import MIGRATE
 from trackflowd.task_replay import REPLAY
+from trackflowd.task_restore import RESTORE
 from trackflowd.task_retention import RETENTION
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (REPLAY, ERASE, RETENTION, MIGRATE)}
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (REPLAY, ERASE, RETENTION, MIGRATE, RESTORE)}

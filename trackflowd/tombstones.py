@@ -4,7 +4,8 @@ The supervisor writes both: a row first, then ``tombstones.msgpack`` (written as
 the flusher reads at its start, before it sends anything, and again when it is told to. At the supervisor's own start,
 before the flusher's, the file is made from the rows again, so a kill between the two is mended.
 
-They hold ids of people, since what must not come back has to be known: both files are 0600, and belong into no backup.
+They hold ids of people, since what must not come back has to be known: both files are 0600. Neither belongs into a
+backup; what they name is in those of `trackflow backup`, or a restore would bring back what was erased.
 """
 
 from __future__ import annotations
@@ -81,6 +82,15 @@ class Tombstones:
                 numbers += [row[0] for row in self._state.execute(sql, (what, max(until_ms, *before, 0)))]
         self.publish()
         return numbers
+
+    def take_over(self, others: Sequence[Kept]) -> Sequence[Tombstone]:
+        """Write down, and publish, those of another daemon that are not here; those that were asked for."""
+        here = {(one.tombstone.what, one.tombstone.until_ms) for one in self.all()}
+        fresh = [one for one in others if (one.tombstone.what, one.tombstone.until_ms) not in here]
+        retained = {one.tombstone.what.site: one.tombstone.until_ms for one in fresh if one.retention}
+        if retained:
+            self.retain(retained)
+        return [self.add(one.tombstone.what, one.tombstone.until_ms) for one in fresh if not one.retention]
 
     def carried_by(self, number: int, task: int) -> None:
         """Note the task that carries one out."""

@@ -267,6 +267,40 @@ _CHANGING = (
         acting=True,
     ),
     Command(
+        "backup_begin",
+        "have what a backup is to have frozen, and its state written down; `trackflow backup` copies it",
+        (
+            Arg("wait", "number", "seconds to wait until what was answered is stored", 60),
+            Arg(
+                "events", "flag", "with the events of an embedded store; else only sites, keys, erasures, options", True
+            ),
+        ),
+        "`directory` and `parts` (where it lies; empty: no events), `about` (of the manifest), `apart` (true: the "
+        "store has backups of its own). Errors `not_stored`, `paused`, `unavailable` (a batch waits in the spool)",
+        "backup",
+        acting=True,
+    ),
+    Command(
+        "backup_end",
+        "let go of what was frozen for a backup",
+        (Arg("name", "text", "of the backup"),),
+        "`released`",
+        "backup",
+        acting=True,
+    ),
+    Command(
+        "restore",
+        "take over what a backup has and this daemon has not: starts a task, answers it",
+        (
+            Arg("name", "text", "of the backup, whose files lie in restore/NAME of the data directory"),
+            Arg("events", "flag", "its events, too", True),
+        ),
+        _A_TASK + ". Errors `other_store` (its events are an embedded store's, this one's is not), `data_dir` (no "
+        "such backup, or not whole), `bad_document`",
+        "restore",
+        acting=True,
+    ),
+    Command(
         "task_cancel",
         "have a long job end after its present step",
         (_TASK_ID,),

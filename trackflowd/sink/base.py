@@ -15,11 +15,14 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from trackflowd.errors import ConfigError
 from trackflowd.sink.edit import Editor
+
+if TYPE_CHECKING:
+    from trackflowd.sink.archive import Archive
 
 #: Formats a query's answer may take: a drawn table, one JSON object per line, CSV with a head line.
 Format = Literal["table", "json", "csv"]
@@ -260,6 +263,17 @@ class Clustered(Protocol):
     hosts: Mapping[str, Host]
     shards: Sequence[str]
     replicated: bool
+
+
+@runtime_checkable
+class Archived(Protocol):
+    """What a sink may have on top: copies of its events, taken out and brought in again.
+
+    Attributes:
+        archive: None: the store has backups of its own.
+    """
+
+    archive: Archive | None
 
 
 def open_sink(url: str, options: SinkOptions) -> Sink:

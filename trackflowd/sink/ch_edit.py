@@ -44,13 +44,13 @@ class ClickHouseEditor:
 
     def count_left(self, batch_id: int, partition: int, without: Sequence[Tombstone]) -> int:
         """See ``edit.Editor``."""
-        named, values = _any_of(without)
+        named, values = any_of(without)
         with self._asking() as asker:
             return _count(asker, self._table, f"{_of_batch(batch_id)} AND {_in(partition)} AND NOT ({named})", values)
 
     def clear(self, batch_id: int, partition: int, without: Sequence[Tombstone]) -> None:
         """See ``edit.Editor``."""
-        named, values = _any_of(without)
+        named, values = any_of(without)
         meant = f"{_of_batch(batch_id)} AND ({named})"
         with self._asking() as asker:
             if _count(asker, self._table, f"{meant} AND {_in(partition)}", values):
@@ -97,7 +97,7 @@ class ClickHouseEditor:
             )
 
 
-def _any_of(tombstones: Sequence[Tombstone]) -> tuple[str, Values]:
+def any_of(tombstones: Sequence[Tombstone]) -> tuple[str, Values]:
     """What any of some tombstones names, and the values."""
     parts, values = [], Values()
     for n, one in enumerate(tombstones):

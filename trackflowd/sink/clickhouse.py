@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from trackflowd.errors import EngineBroken, QueryError, SinkError, StoreAway, StoreReject
 from trackflowd.event import FIELDS
 from trackflowd.sink import migrations, native_block, outcome, readonly
-from trackflowd.sink.base import Batch, Format, Params, QueryLimits, SinkOptions
+from trackflowd.sink.archive import Archive
+from trackflowd.sink.base import Batch, Format, Params, QueryLimits, SinkOptions, embedded_path
 from trackflowd.sink.ch_edit import ClickHouseEditor
 from trackflowd.sink.edit import Editor
-from trackflowd.sink.engine import Engine, engine
+from trackflowd.sink.engine import Engine, copying, engine
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -63,6 +64,8 @@ class ClickHouseSink:
         self._opened = False
         self._readers = Readers(self._engine)
         self.edit: Editor = ClickHouseEditor(self._asking, self._table)
+        root = embedded_path(url, options.data_dir)
+        self.archive = Archive(self._asking, root, copying, self._breathe) if root else None
 
     @property
     def identity(self) -> str:

@@ -152,6 +152,11 @@ def _keep_free(client: Client, block: bytes) -> dict[str, Any]:
     return {_FREE: KEEP_FREE + len(block)} if _FREE in client.server_settings else {}
 
 
+def copying(client: Client) -> dict[str, Any]:
+    """Settings of an insert from one table into another: what was deleted since it was last copied comes again."""
+    return {"async_insert": 0, "max_insert_threads": 1, **_deduplication(client, on=False), **_keep_free(client, b"")}
+
+
 def _number(client: Client, sql: str) -> int:
     answer: Any = client.command(sql)
     return int(answer)

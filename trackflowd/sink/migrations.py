@@ -98,7 +98,7 @@ def apply(
             continue
         log.info("store: changing its schema to version %d; events wait in rings and spool", migration.version)
         for statement in migration.statements:
-            with _breathing(breathe):
+            with breathing(breathe):
                 run(statement)
         note(migration)
         log.info("store: schema version %d (%s)", migration.version, migration.name.replace("_", " "))
@@ -106,7 +106,8 @@ def apply(
 
 
 @contextmanager
-def _breathing(breathe: Callable[[], None]) -> Iterator[None]:
+def breathing(breathe: Callable[[], None]) -> Iterator[None]:
+    """Within it, breathe is called each second in a thread of its own."""
     over = threading.Event()
 
     def go_on() -> None:
