@@ -58,7 +58,7 @@ def test_state_is_taken_over_where_it_is_not_there_and_what_is_there_stays(tmp_p
         directory = await made(running, tmp_path / "made")
         manifest = backup.read(directory)
         assert manifest["counts"] == {"events": 0, "sites": 2, "keys": 1, "erasures": 2}
-        assert {one["path"] for one in manifest["files"]} == {"state.json", "options.json", "trackflowd.toml"}
+        assert {one["path"] for one in manifest["files"]} == {"state.json", "options.json", "trackflow.toml"}
 
     async def after(running: Running) -> None:
         await running.ready()

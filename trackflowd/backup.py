@@ -4,7 +4,7 @@
 
     manifest.json          what is in it: versions, counts, size and SHA-256 of every other file, and of itself
     state.json             sites with their settings, hashes of server keys, tombstones of erasures
-    trackflowd.toml        the configuration file, where there is one; options.json: all options, passwords masked
+    trackflow.toml        the configuration file, where there is one; options.json: all options, passwords masked
     events.sql, parts/     the embedded store's table and its parts, as the engine wrote them
     quarantine/            rows the store refused
 

@@ -19,7 +19,7 @@ from trackflowd.doctor.examine import Running, Subject, examine
 from trackflowd.errors import ConfigError, ControlError, TrackflowError
 
 #: Where the packaged service has its options.
-SYSTEM_FILE = "/etc/trackflow/trackflowd.toml"
+SYSTEM_FILE = "/etc/trackflow/trackflow.toml"
 #: Seconds a store that is asked directly may take.
 PATIENCE = 10.0
 
@@ -30,7 +30,7 @@ def add_commands(commands: Commands) -> None:
         "doctor",
         "look at kernel, disk, clock, permissions, ports, store, geo database and libraries; exit code 1 if one fails",
         _doctor,
-        "trackflow doctor\ntrackflow doctor -c /etc/trackflow/trackflowd.toml   # before the first start\n"
+        "trackflow doctor\ntrackflow doctor -c /etc/trackflow/trackflow.toml   # before the first start\n"
         "trackflow doctor --json | jq '.checks[] | select(.state != \"ok\")'",
     )
     doctor.add_argument(

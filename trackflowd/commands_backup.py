@@ -123,7 +123,7 @@ class BackupCommands:
         (directory / "options.json").write_text(json.dumps(options, indent=1))
         if file := self._daemon.reloader.file:
             try:
-                shutil.copyfile(file, directory / "trackflowd.toml")
+                shutil.copyfile(file, directory / "trackflow.toml")
             except OSError as error:
                 log.warning("%s is not in the backup: %s", file, error.strerror)
 
