@@ -13,7 +13,7 @@ WHEELS ?= dist/wheels
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-model faults lint format tracker wheels bench clean
+.PHONY: help install run test test-model faults lint format tracker wheels deb bench clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ tracker: ## build the browser script from tracker/src (needs node and npm)
 
 wheels: install ## gather what an install without a network needs, of this Python, in dist/wheels (WHEELS=another directory)
 	@$(BIN)/python tools/wheels $(WHEELS)
+
+deb: wheels ## make a Debian package of those wheels, in dist (VERSION=0.1.0-2 for another number)
+	@WHEELS=$(WHEELS) VERSION=$(VERSION) tools/deb
 
 bench: install ## CPU per request of a worker beside nginx's, and the flusher's per event (ARGS="--pairs 5")
 	@$(BIN)/python -m bench cost $(ARGS)
