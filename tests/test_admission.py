@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 
 from tests import intakes
 from tests.test_intake import Answer, Made, ask
+from trackflowd.buckets import Buckets
 from trackflowd.enrich.visitor import Salt
+from trackflowd.intake import Peer
+from trackflowd.limits import of_address
 from trackflowd.policy import Key, Policy
 from trackflowd.proto.pixel import GIF
 from trackflowd.site import OPEN, REGISTERED, Site
@@ -176,3 +180,53 @@ def test_a_visitors_day_begins_at_the_sites_hour(made: Made) -> None:
             numbers[hour, offset] = intakes.rows(made[1])[-1]["visitor"]
     assert numbers[6, -1] == numbers[6, 1] != numbers[6, 7]
     assert numbers[0, -1] != numbers[0, 1] == numbers[0, 7]
+
+
+@pytest.fixture
+def buckets() -> Iterator[Buckets]:
+    memory = Buckets.create(1)
+    own = Buckets(os.dup(memory.fd), 0, lambda: 10**12)
+    yield own
+    own.close()
+    memory.close()
+
+
+def limited(made: Made, buckets: Buckets, *sites: Site, address_rate: float = 0) -> None:
+    made[0].policy = Policy(OPEN, sites, [Key(7, SITE, HASH, None)], of_address(address_rate, 0))
+    made[0].policy.meter = buckets
+
+
+def test_a_site_that_sends_too_fast_is_refused_as_a_whole_and_each_event_counts(made: Made, buckets: Buckets) -> None:
+    limited(made, buckets, Site(SITE, rate=0.5, burst=3))
+    assert post(made, event(name=5), event(), event())[2]["accepted"] == 2
+    status, headers, body = ask(made[0], "POST", "/v1/events", json.dumps([event(), event(name=5), event()]).encode())
+    assert (status, headers[b"retry-after"], headers[b"x-trackflow-refused"]) == (429, b"2", b"rate_limited")
+    assert json.loads(body) == {
+        "error": "rate_limited",
+        "reason": "this site may send 0.5 events a second: `trackflow sites set shop.example rate=…` raises it",
+    }
+    assert post(made, event(site="other.example"), event(site="other.example"))[2]["accepted"] == 2
+    assert post(made, event(), authorization=BEARER)[2]["accepted"] == 1
+    assert post(made, event(), authorization=BEARER)[:2] == (429, "rate_limited")
+    assert made[0].refusals == {"bad_type": 1, "rate_limited": 3} and made[0].refused == 4
+    assert (len(intakes.rows(made[1])), made[0].accepted, made[0].answers[4]) == (5, 5, 2)
+
+
+def test_an_address_that_sends_too_fast_is_refused_at_the_site_or_at_all(made: Made, buckets: Buckets) -> None:
+    limited(made, buckets, Site(SITE, address_rate=1), address_rate=2)
+    one, other = Peer("203.0.113.7", False), Peer("203.0.113.8", False)
+    asked = [(one, SITE), (one, SITE), (other, SITE), (one, "b.example"), (one, "b.example"), (Peer("", False), SITE)]
+    answers = [ask(made[0], "POST", "/v1/events", json.dumps(event(site=site)).encode(), peer) for peer, site in asked]
+    assert [answer[0] for answer in answers] == [200, 429, 200, 200, 429, 200]
+    reasons = [json.loads(answer[2])["reason"] for answer in answers if answer[0] == 429]
+    assert "address_rate=…` raises it" in reasons[0] and "the option `sites.address_rate`" in reasons[1]
+    assert all("203.0.113" not in reason for reason in reasons)
+    assert post(made, *[event()] * 5, authorization=BEARER)[2]["accepted"] == 5  # a server speaks for many
+    pixel = ask(made[0], "GET", f"/v1/pixel.gif?site={SITE}&name=n", b"", one)
+    assert pixel[0] == 429 and made[0].refusals == {"address_rate_limited": 3}
+
+
+def test_what_policy_refuses_takes_nothing_of_a_limit(made: Made, buckets: Buckets) -> None:
+    limited(made, buckets, Site(SITE, rate=1, gpc="refuse"))
+    assert [post(made, event(), sec_gpc="1")[1] for _ in range(3)] == ["opted_out"] * 3
+    assert [post(made, event())[0] for _ in range(2)] == [200, 429]

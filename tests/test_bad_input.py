@@ -189,6 +189,7 @@ def test_the_table_is_long_enough_and_knows_every_code_a_request_can_bring_about
     of_others = {"timeout", "too_busy", "too_many_connections", "ring_full", "ring_failed"}  # test_door, test_worker
     of_policy = {"bad_key", "key_site", "unknown_site", "origin", "path"}  # test_admission
     of_policy |= {"opted_out", "bot", "excluded_address", "excluded_path"}
+    of_policy |= {"rate_limited", "address_rate_limited"}
     assert set(STATUS) - {code for _, code, _ in ROWS.values()} == of_others | of_policy
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from trackflowd import children
-from trackflowd.children import Child, describe_exit, figures, spawn
+from trackflowd.children import Child, Inherited, describe_exit, figures, spawn
 from trackflowd.errors import ControlError, QueryError, TrackflowError
 from trackflowd.fleet import Seat
 from trackflowd.shared import Page, State
@@ -37,7 +37,8 @@ class Start:
         slot = self.page.slot("flusher")
         seat = Seat("flusher", 0, 30)
         # What takes its log lines is of no matter here: any descriptor will do.
-        return await spawn(seat, slot, "{}", self.fd, self.fd, [], lambda _, got: self.messages.append(got))
+        fds = Inherited(self.fd, self.fd, self.fd, [])
+        return await spawn(seat, slot, "{}", fds, lambda _, got: self.messages.append(got))
 
 
 def play(story: Callable[[Start, Child], Awaitable[None]]) -> None:

@@ -79,6 +79,10 @@ def test_every_mistake_is_named_with_file_and_line(tmp_path: Path) -> None:
         ('[http]\nevent_path = "/t.js"\n', "line 2: http.event_path and http.script_path must be different paths"),
         ('[http]\nscript_path = ["/a.js", "/v1/events"]\n', "http.event_path and http.script_path must be different"),
         ('[http]\nmax_head = "4KiB"\n', "line 2: http.max_url must not be above http.max_head"),
+        (
+            "[sites]\naddress_burst = 5\n",
+            "line 2: sites.address_burst must be at least 1, and goes with sites.address_rate",
+        ),
         ('[ring]\nsize = "4KiB"\n', "line 2: ring.size must be 0 (automatic) or at least 64KiB"),
         ('[ring]\ndurability = "tape"\n', 'line 2: ring.durability must be one of "process", "disk", not "tape"'),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from trackflowd import policy as policies
 from trackflowd.errors import Refused
+from trackflowd.limits import of_address
 from trackflowd.policy import Key, Policy, Rules, Sender
 from trackflowd.proto.refusals import TABLE
 from trackflowd.site import OPEN, REGISTERED, Site
@@ -25,9 +26,11 @@ def verdict(site: Site, url: str = "https://shop.example/a", sender: Sender = BR
 
 def test_nothing_is_to_be_decided_where_nobody_set_anything() -> None:
     assert Policy().idle
-    assert Policy(OPEN, [Site("*"), Site("shop.example", rate=5, note="n", retention_days=3)]).idle
+    assert Policy(OPEN, [Site("*"), Site("shop.example", note="n", retention_days=3)]).idle
     assert not Policy(OPEN, [Site("shop.example", gpc="refuse")]).idle
     assert not Policy(REGISTERED, [Site("*")]).idle
+    assert not Policy(OPEN, [Site("shop.example", rate=5)]).idle
+    assert not Policy(address_limit=of_address(5, 0)).idle
 
 
 def test_only_registered_sites_have_rules_in_registered_mode() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import msgpack
 
 from trackflowd import config as configuration
+from trackflowd.buckets import Buckets
 from trackflowd.enrich.finish import as_dict
 from trackflowd.proto.control import Decoder, encode
 from trackflowd.ring import file
@@ -57,6 +58,7 @@ class Served:
         self.sets = [f"daemon.data_dir={data_dir}", "daemon.workers=1", "ring.size=1MiB", *sets]
         self.cfg = configuration.load(None, self.sets, {})
         self.page, self._page_fd = Page.create(1, 1)
+        self.buckets = Buckets.create(1)
         self.slot = self.page.slot("worker", 0)
         self.page.generation = 1
         self.listener = listener or socket.create_server(("127.0.0.1", 0))
@@ -72,8 +74,8 @@ class Served:
         config_fd = os.memfd_create("config")
         os.write(config_fd, configuration.dump(self.cfg).encode())
         os.lseek(config_fd, 0, os.SEEK_SET)
-        fds = [config_fd, self._page_fd, theirs.fileno(), self.listener.fileno()]
-        names = ("--config-json", "--page", "--channel", "--listen")
+        fds = [config_fd, self._page_fd, self.buckets.fd, theirs.fileno(), self.listener.fileno()]
+        names = ("--config-json", "--page", "--buckets", "--channel", "--listen")
         command = [sys.executable, "-m", "trackflowd.worker", "--slot", "0"]
         for name, fd in zip(names, fds, strict=True):
             command += [name, str(fd)]
@@ -97,6 +99,7 @@ class Served:
         self.channel.close()
         self.listener.close()
         os.close(self._page_fd)
+        self.buckets.close()
 
     def call(self, name: str, **args: Any) -> Any:
         """Ask the worker something."""

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -216,16 +216,28 @@ def figures(pid: int) -> dict[str, Any]:
         return {"cpu_s": None, "rss": None, "fds": None}
 
 
-async def spawn(
-    seat: Seat, slot: Slot, config: str, page_fd: int, log_fd: int, listeners: Sequence[int], receive: Receive
-) -> Child:
+class Inherited(NamedTuple):
+    """Descriptors that children are given.
+
+    Args:
+        page: the shared page.
+        log: socket they hand their log lines on to.
+        buckets: of the limits (workers only).
+        listeners: all listening sockets, in order (workers only).
+    """
+
+    page: int
+    log: int
+    buckets: int
+    listeners: Sequence[int]
+
+
+async def spawn(seat: Seat, slot: Slot, config: str, fds: Inherited, receive: Receive) -> Child:
     """Start a child in a seat.
 
     Args:
         config: what ``config.dump`` made.
-        page_fd: descriptor of the shared page.
-        log_fd: socket it hands its log lines on to.
-        listeners: descriptors of all listening sockets, in order (workers only).
+        fds: what it inherits.
         receive: called with the child and each message of it that is not a reply.
 
     Raises:
@@ -236,12 +248,12 @@ async def spawn(
         config_fd = _memory(config)
         try:
             command = [part.format(slot=seat.index) for part in COMMANDS[seat.role]]
-            command += ["--config-json", str(config_fd), "--page", str(page_fd), "--channel", str(theirs.fileno())]
-            command += ["--log", str(log_fd)]
-            passed = [config_fd, page_fd, theirs.fileno(), log_fd]
+            command += ["--config-json", str(config_fd), "--page", str(fds.page), "--channel", str(theirs.fileno())]
+            command += ["--log", str(fds.log)]
+            passed = [config_fd, fds.page, theirs.fileno(), fds.log]
             if seat.role == "worker":
-                command += ["--listen", ",".join(map(str, listeners))]
-                passed += listeners
+                command += ["--buckets", str(fds.buckets), "--listen", ",".join(map(str, fds.listeners))]
+                passed += [fds.buckets, *fds.listeners]
             # A process group of its own: Ctrl-C in a terminal reaches the supervisor only, from the
             # first moment on, before the child can say that it ignores it.
             process = subprocess.Popen(command, pass_fds=passed, process_group=0, stdin=subprocess.DEVNULL)

@@ -269,6 +269,8 @@ def _check_together(reading: _Reading) -> None:
             reading.clash(f"{small} must not be above {large}", small, large)
     if cfg.ring.size and cfg.ring.size < MIN_RING:
         reading.clash(f"ring.size must be 0 (automatic) or at least {MIN_RING // KIB}KiB", "ring.size")
+    if cfg.sites.address_burst and (cfg.sites.address_burst < 1 or not cfg.sites.address_rate):
+        reading.clash("sites.address_burst must be at least 1, and goes with sites.address_rate", "sites.address_burst")
     _check_cluster(reading, cfg.store)
 
 

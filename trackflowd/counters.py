@@ -139,6 +139,8 @@ REFUSALS: tuple[str, ...] = (
     "too_many_events",
     "ring_full",
     "ring_failed",
+    "rate_limited",
+    "address_rate_limited",
     "bad_key",
     "unknown_site",
     "key_site",

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trackflowd import config as configuration
-from trackflowd.children import Child, Receive, Unavailable, describe_exit, spawn
+from trackflowd.buckets import Buckets
+from trackflowd.children import Child, Inherited, Receive, Unavailable, describe_exit, spawn
 from trackflowd.counters import Role
 from trackflowd.errors import TrackflowError
 from trackflowd.fleet import FILLED, Action, Phase, Seat, Sight, deal
@@ -43,12 +44,12 @@ class Crew:
 
     def __init__(self, cfg: configuration.Config, listeners: Listeners, receive: Receive, log_fd: int) -> None:
         self._config = configuration.dump(cfg)
-        self._listeners = listeners
         self._receive = receive
-        self._log_fd = log_fd
         self._patience = cfg.daemon.stall_after
         workers = self._most = cfg.daemon.workers
-        self.page, self._page_fd = Page.create(workers, max(len(listeners.sockets), 1))
+        self.page, page_fd = Page.create(workers, max(len(listeners.sockets), 1))
+        self._buckets = Buckets.create(workers)
+        self._fds = Inherited(page_fd, log_fd, self._buckets.fd, listeners.fds)
         self.workers = [Seat("worker", index, self._patience) for index in range(workers)]
         self.flusher = Seat("flusher", 0, self._patience)
         self._children: dict[str, Child] = {}
@@ -130,9 +131,9 @@ class Crew:
 
     async def _start(self, seat: Seat, now: float) -> None:
         seat.spawned(now)
-        config, fds = self._config, self._listeners.fds
+        config = self._config
         try:
-            child = await spawn(seat, self.slot(seat), config, self._page_fd, self._log_fd, fds, self._receive)
+            child = await spawn(seat, self.slot(seat), config, self._fds, self._receive)
         except OSError as error:
             log.error("%s cannot be started: %s", seat.name, error)
             seat.look(now, Sight(0.0, False, 1))
@@ -170,6 +171,7 @@ class Crew:
             return
         self.page.workers = count
         self._most = max(self._most, count)
+        self._buckets.grow(count)
         for seat in self.workers:
             surplus = seat.index >= count
             if surplus == seat.retired:
@@ -273,4 +275,5 @@ class Crew:
     def close(self) -> None:
         """Give the page back; children must have ended."""
         self.page.close()
-        os.close(self._page_fd)
+        self._buckets.close()
+        os.close(self._fds.page)

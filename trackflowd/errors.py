@@ -6,6 +6,7 @@
     ├── ConfigError        the operator's: an option, a file, a flag
     ├── DataDirError       the operator's: data directory missing, locked, full or not ours
     ├── Refused            the client's: answered with its status, counted by its code
+    │   └── Limited        it sends faster than it may (429, Retry-After)
     ├── RingError          a ring file cannot be used
     │   ├── RingFull       no space until the flusher moves the tail (503, Retry-After)
     │   ├── RecordTooLarge a record or request the ring could never take
@@ -72,6 +73,22 @@ class Refused(TrackflowError):
         super().__init__(reason)
         self.status = status
         self.code = code
+        #: Events it counts as, and seconds after which to send them again; 0: nothing is said of that.
+        self.events, self.retry_after = 1, 0
+
+
+class Limited(Refused):
+    """A request above a limit of its sender; nothing of it was taken.
+
+    Args:
+        status, code, reason: see ``Refused``.
+        retry_after: seconds until it would be taken, ≥ 1.
+        events: how many it held.
+    """
+
+    def __init__(self, status: int, code: str, reason: str, retry_after: int, events: int) -> None:
+        super().__init__(status, code, reason)
+        self.retry_after, self.events = retry_after, events
 
 
 class RingError(TrackflowError):

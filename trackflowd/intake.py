@@ -257,7 +257,7 @@ class Intake:
 
     def _count(self, refusal: Refused) -> None:
         self.answers[refusal.status // 100] += 1
-        self.refusals[refusal.code] += 1
+        self.refusals[refusal.code] += refusal.events
 
     def _refuse(self, request: Request, refusal: Refused, headers: bytes = b"") -> bytes:
         return self._refuse_as(reply_to(request), refusal, headers)
@@ -377,7 +377,7 @@ class Intake:
 
     def _refuse_events(self, request: Request, refusal: Refused) -> bytes:
         """Answer of a request none of whose events is taken."""
-        self.refused += 1
+        self.refused += refusal.events
         if refusal.code == "ring_full":
             self.ring_full += 1
         return self._refuse(request, refusal)

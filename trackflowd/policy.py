@@ -5,6 +5,8 @@
     site known? ─▶ key good for it? ─▶ origin, path allowed? ─▶ opted out, excluded, a bot? ─▶ url without parameters
     unknown_site    key_site            origin, path             opted_out, excluded_address,    that are not kept
                                                                  excluded_path, bot
+    ─▶ not too fast? (a request as a whole)
+       rate_limited, address_rate_limited
 
 Refused (403) is what may not be sent; what may be and is not counted is answered 200 with ``X-Trackflow-Refused``, so
 that the sender does not try again. A server key stands for the site's owner: origins, paths and browsers' wishes are
@@ -21,9 +23,11 @@ from hmac import compare_digest
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from trackflowd import limits
 from trackflowd.enrich import url as urls
 from trackflowd.enrich.cache import Generations
 from trackflowd.errors import Refused
+from trackflowd.limits import Limit, Meter, Want
 from trackflowd.proto.address import Proxies
 from trackflowd.proto.refusals import refused
 from trackflowd.site import ANY, IGNORE, OPEN, REFUSE, REGISTERED, Site, with_settings
@@ -88,6 +92,7 @@ class Rules:
         site: the settings.
 
     Attributes:
+        limits: how fast the site and each address at it may send.
         plain: nothing is decided by them: every event is taken as it is.
         shift_ms: how far behind midnight (UTC) a visitor's day begins.
     """
@@ -103,10 +108,11 @@ class Rules:
         self._looks_at_pages = bool(site.paths or site.exclude_paths) or self._keep is not None
         self._wishes = site.gpc == REFUSE or site.dnt == REFUSE
         self.refuses_bots = site.bot_policy == REFUSE
+        self.limits = limits.of_site(site)
         self.shift_ms = site.salt_hour * _HOUR_MS
         self.plain = not (
             self._origins or self._looks_at_pages or self._wishes or site.exclude_addresses or self.refuses_bots
-            or self.shift_ms
+            or self.shift_ms or self.limits
         )  # fmt: skip
 
     def verdict(self, sender: Sender, address: str, url: str) -> tuple[str, str]:
@@ -162,13 +168,22 @@ class Policy:
         mode: ``site.OPEN`` or ``site.REGISTERED``.
         sites: rows of the registry, with the one of ``*``.
         keys: those that work.
+        address_limit: of one address at all sites; None: there is none.
 
     Attributes:
         idle: there is nothing to decide for events that come without a key.
+        limited: there are limits of how fast to send.
+        meter: notes what senders take of their limits; None: nobody does, and there are none.
         used: numbers of keys that were used; whoever reports them clears it.
     """
 
-    def __init__(self, mode: str = OPEN, sites: Iterable[Site] = (), keys: Iterable[Key] = ()) -> None:
+    def __init__(
+        self,
+        mode: str = OPEN,
+        sites: Iterable[Site] = (),
+        keys: Iterable[Key] = (),
+        address_limit: Limit | None = None,
+    ) -> None:
         rules = {site.site: Rules(site) for site in sites}
         self._others = None if mode == REGISTERED else rules.get(ANY) or Rules(Site(ANY))
         rules.pop(ANY, None)
@@ -176,7 +191,11 @@ class Policy:
         self._keys = {key.number: key for key in keys}
         self._checked: dict[bytes, Key] = {}
         self.used: set[int] = set()
-        self.idle = self._others is not None and all(one.plain for one in (*rules.values(), self._others))
+        self._address_limit = address_limit
+        self.meter: Meter | None = None
+        every = [*rules.values(), *filter(None, [self._others])]
+        self.idle = self._others is not None and address_limit is None and all(one.plain for one in every)
+        self.limited = address_limit is not None or any(one.limits for one in every)
 
     @classmethod
     def of(cls, snapshot: Mapping[str, Any]) -> Policy:
@@ -188,7 +207,9 @@ class Policy:
         sites = [with_settings(Site(row["site"]), {k: v for k, v in row.items() if k != "site"})
                  for row in snapshot["sites"]]  # fmt: skip
         keys = [Key(row["id"], row["site"], row["hash"], row["expires_ms"]) for row in snapshot["keys"]]
-        return cls(snapshot["mode"], sites, keys)
+        # not in the snapshot of an earlier version, which a start on a full disk has to do with
+        address_limit = limits.of_address(snapshot.get("address_rate", 0.0), snapshot.get("address_burst", 0.0))
+        return cls(snapshot["mode"], sites, keys, address_limit)
 
     def rules(self, site: str) -> Rules | None:
         """Of a site; None: it may not send."""
@@ -223,10 +244,40 @@ class Policy:
         self.used.add(key.number)
         return key
 
+    def spend(self, events: Mapping[str, int], address: str) -> None:
+        """Take what a request needs of the limits that hold for it.
+
+        Args:
+            events: how many it has of each site; sites that may send.
+            address: the client's, in its usual form; "": unknown, or limits of addresses do not hold.
+
+        Raises:
+            Limited: it comes too early, and nothing was taken.
+        """
+        if self.meter is None:
+            return
+        wants = []
+        for site, count in events.items():
+            rules = self.rules(site)
+            for limit in rules.limits if rules is not None else ():
+                if not limit.of_address:
+                    wants.append(Want(limit, site, "", count))
+                elif address:
+                    wants.append(Want(limit, site, address, count))
+        total = sum(events.values())
+        if self._address_limit is not None and address:
+            wants.append(Want(self._address_limit, "", address, total))
+        short = self.meter.take(wants)
+        if short is not None:
+            limit, wait = short
+            raise limit.refusal(wait, total)
+
     def forget(self) -> None:
-        """Let go of the pages nobody asked for since the last call."""
+        """Let go of the pages and addresses nobody asked for since the last call."""
         for rules in self._rules.values():
             rules.forget()
+        if self.meter is not None:
+            self.meter.forget()
 
 
 def reason(code: str) -> Refused:

@@ -138,6 +138,20 @@ class Sites:
         choices=(OPEN, REGISTERED),
         reload=True,
     )
+    address_rate: float = option(
+        0.0,
+        RATE,
+        "Events a second one client address may send, all sites together. 0: any.",
+        high=MAX_RATE,
+        reload=True,
+    )
+    address_burst: float = option(
+        0.0,
+        RATE,
+        "Events one address may send at once, after a pause. 0: as many as address_rate.",
+        high=MAX_RATE,
+        reload=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

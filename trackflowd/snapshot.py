@@ -3,6 +3,7 @@
 ::
 
     "mode": "open" | "registered"                              whether only sites of the list may send
+    "address_rate", "address_burst"                            ``sites.Sites``: limits of one address at all sites
     "sites": [{"site": …, settings of ``site.Site``}, …]       with the row "*"
     "keys": [{"id", "site", "hash", "expires_ms"}, …]          server keys that work; hash: 32 bytes
     "admin_tokens": [{"id", "hash", "expires_ms"}, …]          tokens of the admin listener that may change things

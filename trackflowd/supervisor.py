@@ -216,6 +216,8 @@ class Supervisor:
         """What workers are to know beside the salts; see ``snapshot``."""
         return {
             "mode": self.cfg.sites.mode,
+            "address_rate": self.cfg.sites.address_rate,
+            "address_burst": self.cfg.sites.address_burst,
             "sites": self.registry.published(),
             "keys": self.keys.published(now_ms),
             "admin_tokens": self.tokens.published(now_ms),

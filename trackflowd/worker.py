@@ -31,6 +31,7 @@ from trackflowd import config as configuration
 from trackflowd import log as logs
 from trackflowd import loop as loops
 from trackflowd import proc
+from trackflowd.buckets import Buckets
 from trackflowd.counters import REQUEST
 from trackflowd.door import Door
 from trackflowd.enrich.finish import Finisher, Row, as_dict
@@ -163,13 +164,16 @@ class Worker:
         cfg: the daemon's configuration.
         index: worker slot.
         page: the shared page.
+        buckets: of the limits.
         listen: descriptors of all listeners, in order.
 
     Raises:
         RingError, DataDirError: the slot's ring or the data directory cannot be used.
     """
 
-    def __init__(self, cfg: configuration.Config, index: int, page: Page, listen: Sequence[int]) -> None:
+    def __init__(
+        self, cfg: configuration.Config, index: int, page: Page, buckets: Buckets, listen: Sequence[int]
+    ) -> None:
         data_dir = Path(cfg.daemon.data_dir)
         self._cfg = cfg
         self._index = index
@@ -180,7 +184,9 @@ class Worker:
         self._snapshot = data_dir / "snapshot.msgpack"
         self._generation = page.generation
         self._geo = _geo_of(cfg)
+        self._buckets = buckets
         snapshot = read_snapshot(self._snapshot)
+        snapshot.policy.meter = buckets
         self._finisher = Finisher(self._geo, snapshot.salts)
         keeper = SyncedKeeper if cfg.ring.durability == "disk" else Keeper
         self._keeper = keeper(data_dir / "rings", index, cfg.ring.size)
@@ -311,6 +317,7 @@ class Worker:
             self._generation = generation
             try:
                 snapshot = read_snapshot(self._snapshot)
+                snapshot.policy.meter = self._buckets
                 self._finisher.swap_salts(snapshot.salts)
                 self._intake.policy = snapshot.policy
             except (DataDirError, ValueError) as error:
@@ -369,7 +376,7 @@ class Worker:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry of the process; the supervisor starts it."""
     parser = argparse.ArgumentParser(prog="trackflowd.worker")
-    for name in ("--slot", "--config-json", "--page", "--channel"):
+    for name in ("--slot", "--config-json", "--page", "--buckets", "--channel"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--log", type=int, help="socket to hand log lines on to; none: standard error only")
     parser.add_argument("--listen", type=lambda text: [int(fd) for fd in text.split(",")], required=True)
@@ -379,7 +386,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with os.fdopen(args.config_json) as stream:
             cfg = configuration.load_dump(stream.read())
         logs.setup(cfg.log.level, cfg.log.format, f"worker {args.slot}", args.log)
-        worker = Worker(cfg, args.slot, Page.attach(args.page), args.listen)
+        buckets = Buckets.attach(args.buckets, args.slot)
+        worker = Worker(cfg, args.slot, Page.attach(args.page), buckets, args.listen)
         loops.run(worker.run(socket.socket(fileno=args.channel)))
     except TrackflowError as error:
         log.error("%s", error)

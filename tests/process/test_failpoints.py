@@ -54,7 +54,13 @@ def test_the_shipped_children_refuse_it_too(role: str) -> None:
     with ours, theirs:
         fds = ["--config-json", str(config_fd), "--page", str(config_fd), "--channel", str(theirs.fileno())]
         done = subprocess.run(
-            [sys.executable, "-m", f"trackflowd.{role}", *fds, *(["--slot=0", "--listen=0"] * (role == "worker"))],
+            [
+                sys.executable,
+                "-m",
+                f"trackflowd.{role}",
+                *fds,
+                *(["--slot=0", "--listen=0", "--buckets=0"] * (role == "worker")),
+            ],
             env={**os.environ, "TRACKFLOWD_FAILPOINT": ""},
             pass_fds=[config_fd, theirs.fileno()],
             capture_output=True,

@@ -56,6 +56,8 @@ TABLE: tuple[Code, ...] = (
     Code("too_many_events", 413, "request", "more than `http.max_events`, or more than a quarter of the ring"),
     Code("ring_full", 503, "request", "no room until the store has taken more; nothing of the request was kept"),
     Code("ring_failed", 503, "request", "the ring cannot be trusted; nothing of the request was kept"),
+    Code("rate_limited", 429, "request", "the site sends faster than its `rate`; send it again after Retry-After"),
+    Code("address_rate_limited", 429, "request", "the client's address sends faster than site or options let it"),
     Code("bad_key", 401, "request", "a server key that is wrong, expired or revoked"),
     Code("unknown_site", 403, "event", "`sites.mode` is registered and the site is not"),
     Code("key_site", 403, "event", "the server key is one of another site"),

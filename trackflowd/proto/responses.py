@@ -140,5 +140,7 @@ class Responses:
         lines = JSON + NO_STORE + not_counted(refusal.code) + headers + cors(origin)
         if refusal.status == 503:
             lines += self._retry
+        elif refusal.retry_after:
+            lines += b"Retry-After: %d\r\n" % refusal.retry_after
         body = error_body(refusal.code, str(refusal))
         return self.write(refusal.status, lines, body, keep_alive=keep_alive, old=old, bodiless=bodiless)
