@@ -45,6 +45,7 @@ format: install ## mend style, rewrite the example file and docs written from ta
 	@$(BIN)/python -m trackflowd.config --docs > docs/configuration.md
 	@$(BIN)/python -m trackflowd.control_text docs/control.md
 	@$(BIN)/python -m trackflowd.site_text docs/sites.md
+	@$(BIN)/python -m trackflowd.cli_openapi docs
 
 tracker: ## build the browser script from tracker/src (needs node and npm)
 	@npm ci --prefix tracker --silent

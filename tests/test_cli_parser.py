@@ -39,7 +39,7 @@ def test_the_commands_are_these() -> None:
         *("sites list", "sites show", "sites add", "sites set", "sites remove", "sites export", "sites import"),
         *("keys list", "keys add", "keys rotate", "keys revoke"),
         *("tokens list", "tokens add", "tokens rotate", "tokens revoke"),
-        *("ring check", "ring dump", "geo update", "geo lookup", "geo ask", "verify", "doctor"),
+        *("ring check", "ring dump", "geo update", "geo lookup", "geo ask", "verify", "doctor", "openapi"),
     ]
 
 

@@ -121,7 +121,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "offices",
         (
             *("children", "crew", "listeners", "unixsocket", "ringview", "statusview", "tail", "commands", "control"),
-            *("admin", "admin_*"),
+            *("admin", "admin_*", "openapi", "openapi_*"),
             *("budget", "snapshot"),
             *(
                 "peer",

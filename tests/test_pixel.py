@@ -41,6 +41,12 @@ def test_revenue_may_be_an_object() -> None:
     assert (event.revenue_e4, event.currency) == (15_000, "EUR")
 
 
+@pytest.mark.parametrize("empty", ["props=", "revenue=", "revenue.amount=&revenue.currency="])
+def test_an_empty_object_is_as_if_it_were_not_there(empty: str) -> None:
+    event = read(f"site=s&name=n&{empty}&props.a=")
+    assert (event.props, event.revenue_e4, event.currency) == ({"a": ""}, 0, "")
+
+
 def test_of_a_repeated_parameter_the_last_counts() -> None:
     assert read("site=a&name=n&site=b").site == "b"
 

@@ -27,7 +27,7 @@ _TIMES = ("from", "to", "zone")
 _USUAL = "24h"
 
 
-class _Patch(msgspec.Struct, forbid_unknown_fields=True):
+class Patch(msgspec.Struct, forbid_unknown_fields=True):
     """Body of a correction: a merge patch (RFC 7396) of what may be corrected."""
 
     props: dict[str, str | None]
@@ -68,7 +68,7 @@ class EventRoutes:
         """Change properties of an event."""
         given = Parameters(call.target, ("site",))
         try:
-            props = msgspec.json.decode(call.body, type=_Patch).props
+            props = msgspec.json.decode(call.body, type=Patch).props
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             why = str(error) if isinstance(error, msgspec.ValidationError) else "not JSON"
             hint = 'as in {"props": {"plan": "pro", "coupon": null}}; null takes a property away'

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from trackflowd import openapi_admin, openapi_events
 from trackflowd.admin import NEAR, Handler, Route
 from trackflowd.admin_desk import Desk
 from trackflowd.admin_events import EventRoutes
 from trackflowd.admin_sites import SiteRoutes
 from trackflowd.admin_stats import StatsRoutes
-from trackflowd.admin_words import Answer, Call, json_answer
+from trackflowd.admin_words import Answer, Call, Parameters, json_answer
+from trackflowd.audit import Audit
 from trackflowd.metrics import CONTENT_TYPE
 from trackflowd.tokens import ADMIN
 
+#: Paths of the probes.
+PROBES = ("/healthz", "/readyz")
 #: A probe: whether it is so, and what else is to be said.
 Probe = Callable[[], tuple[bool, Mapping[str, Any]]]
 
@@ -27,9 +32,10 @@ def routes(desk: Desk, probes: Mapping[str, Probe], metrics: Callable[[], Awaita
         metrics: makes the text that Prometheus scrapes.
     """
     stats, events, sites = StatsRoutes(desk), EventRoutes(desk), SiteRoutes(desk)
-    return [
+    table = [
         *(Route("GET", path, _probe(probe), scope="") for path, probe in probes.items()),
         Route("GET", "/metrics", _text(metrics), NEAR),
+        Route("GET", "/v1/openapi.json", _documents(lambda: table)),
         Route("GET", "/v1/stats", stats.catalogue),
         Route("GET", "/v1/stats/{name}", stats.statistic),
         Route("GET", "/v1/geo/{ip}", stats.geo),
@@ -53,12 +59,41 @@ def routes(desk: Desk, probes: Mapping[str, Probe], metrics: Callable[[], Awaita
         Route("GET", "/v1/tasks", events.tasks),
         Route("GET", "/v1/tasks/{id}", events.task),
     ]
+    return table
+
+
+def documents(table: Sequence[Route]) -> dict[str, Any]:
+    """The OpenAPI documents by listener: ``admin``, ``events``."""
+    return {"admin": openapi_admin.build(table), "events": openapi_events.build()}
+
+
+def described() -> dict[str, Any]:
+    """The same, of a table of all routes that nothing stands behind."""
+
+    async def nothing() -> bytes:
+        return b""
+
+    desk = Desk({}, lambda: 0.0, Audit(Path()))
+    return documents(routes(desk, dict.fromkeys(PROBES, lambda: (True, {})), nothing))
 
 
 def _probe(probe: Probe) -> Handler:
     async def answer(call: Call) -> Answer:
         good, value = probe()
         return json_answer(value, 200 if good else 503)
+
+    return answer
+
+
+def _documents(table: Callable[[], Sequence[Route]]) -> Handler:
+    made: dict[str, Any] = {}
+
+    async def answer(call: Call) -> Answer:
+        """This document, or that of the event listener."""
+        which = Parameters(call.target, ("listener",)).one_of("listener", ("admin", "events"))
+        if not made:  # a few ms, once
+            made.update(documents(table()))
+        return json_answer(made[which])
 
     return answer
 

@@ -16,13 +16,13 @@ from trackflowd.site import SETTINGS
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 
 
-class _Settings(msgspec.Struct, forbid_unknown_fields=True):
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Body that makes or changes a site; a change is a merge patch (RFC 7396)."""
 
     settings: dict[str, Any] = {}
 
 
-class _NewKey(msgspec.Struct, forbid_unknown_fields=True):
+class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     """Body that makes a key."""
 
     site: str
@@ -30,7 +30,7 @@ class _NewKey(msgspec.Struct, forbid_unknown_fields=True):
     expires: float = 0.0
 
 
-class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
+class Rotation(msgspec.Struct, forbid_unknown_fields=True):
     """Body that rotates a key."""
 
     overlap: float = 86_400.0
@@ -65,7 +65,7 @@ class SiteRoutes:
     async def put(self, call: Call) -> Answer:
         """Register a site, or give one exactly these settings."""
         Parameters(call.target, ())
-        site, settings = call.path["site"], _body(call, _Settings).settings
+        site, settings = call.path["site"], _body(call, Settings).settings
         try:
             await self._desk.ask("site", site=site)
         except BadRequest as error:
@@ -78,7 +78,7 @@ class SiteRoutes:
     async def change(self, call: Call) -> Answer:
         """Give a site other values for some settings."""
         Parameters(call.target, ())
-        settings = _body(call, _Settings).settings
+        settings = _body(call, Settings).settings
         return json_answer(await self._desk.act(call.who, "site_set", site=call.path["site"], settings=settings))
 
     async def remove(self, call: Call) -> Answer:
@@ -102,14 +102,14 @@ class SiteRoutes:
     async def add_key(self, call: Call) -> Answer:
         """Make a key."""
         Parameters(call.target, ())
-        body = _body(call, _NewKey)
+        body = _body(call, NewKey)
         made = await self._desk.act(call.who, "key_add", site=body.site, name=body.name, expires=body.expires)
         return _made(made)
 
     async def rotate_key(self, call: Call) -> Answer:
         """Make a successor of a key."""
         Parameters(call.target, ())
-        body = _body(call, _Rotation) if call.body else _Rotation()
+        body = _body(call, Rotation) if call.body else Rotation()
         return _made(await self._desk.act(call.who, "key_rotate", which=_number(call), overlap=body.overlap))
 
     async def revoke_key(self, call: Call) -> Answer:

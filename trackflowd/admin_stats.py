@@ -44,7 +44,7 @@ class StatsRoutes:
         name = call.path["name"]
         if name not in STATISTICS:
             raise HttpError("not_found", f"no statistic is called {name[:80]!r}", ", ".join(STATISTICS))
-        asked, span, form = _asked(name, Parameters(call.target, *_names(name)))
+        asked, span, form = _asked(name, Parameters(call.target, *names(name)))
         ask = self._desk.ask if name == "refused" else self._desk.ask_store
         value: dict[str, Any] = await ask("stats", **asked)
         if "period" in value and span is None:
@@ -65,7 +65,7 @@ class StatsRoutes:
         return json_answer(await self._desk.ask("geo", ip=address))
 
 
-def _names(name: str) -> tuple[list[str], list[str]]:
+def names(name: str) -> tuple[list[str], list[str]]:
     """Parameters a statistic takes once, and again and again."""
     if name == "refused":
         return ["site", "period", "from", "to", "zone", "format"], []
@@ -78,7 +78,7 @@ def _names(name: str) -> tuple[list[str], list[str]]:
 
 
 def _parameters(name: str, one: Statistic) -> list[str]:
-    once, many = _names(name)
+    once, many = names(name)
     return [*once, *many]
 
 

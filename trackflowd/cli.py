@@ -36,6 +36,7 @@ from trackflowd import (
     cli_keys,
     cli_look,
     cli_migrate,
+    cli_openapi,
     cli_quarantine,
     cli_replay,
     cli_run,
@@ -180,6 +181,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_tools.add_commands(commands)
     cli_verify.add_commands(commands)
     cli_doctor.add_commands(commands)
+    cli_openapi.add_commands(commands)
     return parser
 
 

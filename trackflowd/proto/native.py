@@ -29,13 +29,13 @@ MAX_ID: Final = 128
 MAX_ENGAGED_MS: Final = 86_400_000
 _MAX_INT: Final = 2**63
 #: The year 9999.
-_MAX_TIME: Final = 253_402_300_799_000
+MAX_TIME: Final = 253_402_300_799_000
 #: Characters of a quoted name or value in a reason.
 _QUOTED: Final = 64
 
-_SITE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_SIZE = re.compile(r"[0-9]{1,5}x[0-9]{1,5}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
+SITE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+SIZE = re.compile(r"[0-9]{1,5}x[0-9]{1,5}")
+CURRENCY = re.compile(r"[A-Z]{3}")
 _FIELD = re.compile(r"field `(.*?)`", re.DOTALL)
 _WHERE = re.compile(r" - at `\$(?:\[\d+\])?\.?(.*)`$", re.DOTALL)
 _LONE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -256,7 +256,7 @@ def check(wire: Wire, dialect: str, nul: bool) -> Event:
 
 
 def _check_site(site: str) -> None:
-    if not _SITE.fullmatch(site):
+    if not SITE.fullmatch(site):
         raise refused("bad_value", "site: 1 to 64 of A-Z a-z 0-9 . _ : - were expected")
     if len(_good_sites) >= _MAX_GOOD:
         _good_sites.clear()
@@ -312,7 +312,7 @@ def _check_client(sent: Client) -> tuple[str, str, str, str]:
     """Screen, viewport, language and time zone within their bounds."""
     screen, viewport, lang, tz = (text or "" for text in sent)
     for key, value in (("screen", screen), ("viewport", viewport)):
-        if value and not _SIZE.fullmatch(value):
+        if value and not SIZE.fullmatch(value):
             raise refused("bad_value", f"{key}: WxH was expected, as in 1920x1080")
     good = screen, viewport, cut(lang, _LANG), cut(tz, _TZ)
     if len(lang) <= _LANG and len(tz) <= _TZ:
@@ -348,7 +348,7 @@ def properties(sent: dict[str, Scalar]) -> dict[str, str]:
 
 
 def _revenue(sent: Revenue) -> tuple[int, str]:
-    if not _CURRENCY.fullmatch(sent.currency):
+    if not CURRENCY.fullmatch(sent.currency):
         raise refused("bad_value", "revenue.currency: three capital letters were expected, as in EUR")
     return money(sent.amount), sent.currency
 
@@ -385,7 +385,7 @@ def _check_server(wire: Wire, dialect: str, nul: bool) -> Event:
     event.agent = wire.agent or ""
     if wire.time is not None:
         sent = wire.time if isinstance(wire.time, int) else round(wire.time.timestamp() * 1000)
-        if not 0 < sent <= _MAX_TIME:
+        if not 0 < sent <= MAX_TIME:
             raise refused("bad_value", "time: ms since 1970, or a date and time as RFC 3339 has it, was expected")
         event.time_ms = sent
     return event

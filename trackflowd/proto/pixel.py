@@ -29,6 +29,8 @@ _GIF_HEADERS = (
     b"Content-Type: image/gif\r\nCache-Control: no-store, max-age=0\r\nCross-Origin-Resource-Policy: cross-origin\r\n"
 )
 _NUMBERS = frozenset({"age_ms", "attempt", "engaged_ms", "scroll"})
+#: Parameters that are objects or parts of one; empty is the same as missing.
+_OBJECTS = frozenset({"props", "revenue", "revenue.amount", "revenue.currency"})
 _object = msgspec.json.Decoder(dict[str, Scalar]).decode
 
 
@@ -62,6 +64,8 @@ def _event(parameters: dict[str, str]) -> Event:
     props: dict[str, Scalar] = {}
     revenue: dict[str, Scalar] = {}
     for key, value in parameters.items():
+        if not value and key in _OBJECTS:
+            continue
         if key == "props":
             props.update(_json_object(key, value))
         elif key.startswith("props."):
