@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from trackflowd import policy as policies
 from trackflowd.enrich.finish import MAX_AGE_MS, Finisher, Row
-from trackflowd.errors import Refused
+from trackflowd.errors import Limited, Refused
 from trackflowd.policy import Key, Policy, Rules, Sender
 from trackflowd.proto.dialects import Dialect, Event, Limits, RefusedEvent, Taken
 from trackflowd.proto.refusals import refused
@@ -37,6 +37,7 @@ class Admission:
         self, dialect: Dialect, finisher: Finisher, headers: dict[bytes, bytes], refused: Counter[tuple[str, str]]
     ) -> None:
         self._refused = refused
+        self._left: list[tuple[str, str]] = []
         self.shown = policies.bearer(headers)
         self._dialect = dialect
         self._finisher = finisher
@@ -68,6 +69,7 @@ class Admission:
             Limited: the request comes too early; none of its events is taken.
         """
         good: list[tuple[Event, Rules]] = []
+        judged: list[tuple[str, str]] = []
         refusals = list(bad)
         before = {one.index for one in bad}
         places = (n for n in range(len(events) + len(bad)) if n not in before)
@@ -75,15 +77,24 @@ class Admission:
             try:
                 good.append((event, self._judged(policy, event, address, now_ms)))
             except Refused as refusal:
-                self._refused[event.site, refusal.code] += 1
+                judged.append((event.site, refusal.code))
                 refusals.append(RefusedEvent(place, refusal.code, str(refusal)))
         refusals.sort(key=lambda one: one.index)
         if good and policy.limited:
             # Counter takes 1 µs to be made, and most requests have one event
             sites = {good[0][0].site: 1} if len(good) == 1 else Counter(event.site for event, _ in good)
             # a server's own address says nothing of how many visitors it speaks for
-            policy.spend(sites, "" if self._sender.key is not None else address)
+            try:
+                policy.spend(sites, "" if self._sender.key is not None else address)
+            except Limited as limited:
+                self._refused.update({(site, limited.code): number for site, number in sites.items()})
+                raise
+        self._left = judged
         return [self._row(event, rules, address, now_ms) for event, rules in good], refusals
+
+    def taken(self) -> None:
+        """What ``rows`` made last is in the ring: what it refused is refused."""
+        self._refused.update(self._left)
 
     def _key(self, policy: Policy, now_ms: int) -> Key | None:
         return None if self.shown is None else policy.key(self.shown, now_ms)

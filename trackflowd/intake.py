@@ -342,6 +342,8 @@ class Intake:
                     for event in events:
                         rows.append(row(event, agent, address, lang, referer, now))
                 self._append(rows)
+                if ruled:
+                    admission.taken()
             except Refused as refusal:
                 return self._refuse_events(request, refusal)
             except RingError as error:

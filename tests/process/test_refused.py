@@ -30,6 +30,14 @@ class Generator:
             assert [one["error"] for one in answer["refused"]] == [code] * len(events)
             self.refused[code, site or events[0]["site"]] += len(events)
 
+    def sends_fast(self, times: int, *events: dict[str, Any]) -> None:
+        """A request whose first event's site has a limit, which it is above from some time on."""
+        for _ in range(times):
+            status, answer = self._daemon.post(list(events), Origin="https://a.example")
+            assert status in (200, 429)
+            for event in events if status == 429 else ():
+                self.refused[answer["error"], event["site"]] += 1
+
     def sends_raw(self, times: int, code: str, body: bytes) -> None:
         """A request that cannot be read."""
         for _ in range(times):
@@ -42,6 +50,7 @@ def test_counts_are_what_the_generator_was_refused(tmp_path: Path, capsys: pytes
         office, generator = Office(daemon, capsys), Generator(daemon)
         office.says("sites", "add", "a.example", "origins=https://a.example", "gpc=refuse")
         office.says("sites", "add", "b.example", "bot_policy=refuse")
+        office.says("sites", "add", "c.example", "rate=0.001", "burst=4")
         office.told()
 
         def told(*words: str) -> Counter[tuple[str, str]]:
@@ -56,9 +65,11 @@ def test_counts_are_what_the_generator_was_refused(tmp_path: Path, capsys: pytes
             generator.sends(4, "unknown_site", {"site": "nobody.example", "name": "n"})
             generator.sends(3, "unknown_key", {"site": "a.example", "name": "n", "color": 1}, site="(none)")
             generator.sends_raw(9, "bad_json", b"{")
+            generator.sends_fast(5, {"site": "c.example", "name": "n"}, a)
             until(lambda: told() == generator.refused)
 
         send()
+        assert generator.refused["rate_limited", "c.example"] == generator.refused["rate_limited", "a.example"] == 1
         daemon.kill("worker 0")
         office.told()
         send()
