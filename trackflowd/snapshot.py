@@ -8,7 +8,7 @@
     "keys": [{"id", "site", "hash", "expires_ms"}, …]          server keys that work; hash: 32 bytes
     "admin_tokens": [{"id", "hash", "expires_ms"}, …]          tokens of the admin listener that may change things
 
-It is written at each change, and by its generation in the shared page each worker knows within its tick (a second)
+It is written at each change, and by its generation in the shared page each worker knows within its tick (0.1 s)
 that there is another. Where the disk refuses, the workers keep the one before and it is tried again every second.
 """
 

@@ -285,6 +285,8 @@ class Worker:
         self._intake.tick(time.time())
         self._hall.tick(now)
         self._entrances.tick(now)
+        if self._page.generation != self._generation:
+            self._renew()
         if not self._draining:
             await self._entrances.serve(loop, self._page.owners.served_by(self._index))
         self._publish()
@@ -312,16 +314,17 @@ class Worker:
             self._geo_error = self._geo.error
             if self._geo_error:
                 log.warning("%s", self._geo_error)
-        generation = self._page.generation
-        if generation != self._generation:
-            self._generation = generation
-            try:
-                snapshot = read_snapshot(self._snapshot)
-                snapshot.policy.meter = self._buckets
-                self._finisher.swap_salts(snapshot.salts)
-                self._intake.policy = snapshot.policy
-            except (DataDirError, ValueError) as error:
-                log.error("salts, sites and keys stay as they were: %s", error)
+
+    def _renew(self) -> None:
+        """Take on another snapshot."""
+        self._generation = self._page.generation
+        try:
+            snapshot = read_snapshot(self._snapshot)
+            snapshot.policy.meter = self._buckets
+            self._finisher.swap_salts(snapshot.salts)
+            self._intake.policy = snapshot.policy
+        except (DataDirError, ValueError) as error:
+            log.error("salts, sites and keys stay as they were: %s", error)
 
     def _door(self, call_soon: CallSoon) -> Door:
         return self._keeper.door(self._hall, call_soon)
