@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ def use(said: Said, secrets: dict[str, str]) -> None:
             assert (status == 401) == (bearer != secrets["token"])
         said.fetch(f"{http}/v1/events", event, Authorization=secret)
         said.fetch(f"{http}/v1/events?key={secret}", event)
+        said.fetch(f"{http}/v1/pixel.gif?site=a.example&name=n&key={secret}")
+        for place in ({"key": secret}, {"scroll": secret}, {"props": {"key": [secret]}}, [secret], secret):
+            body = {"site": "a.example", "name": "n", **place} if isinstance(place, dict) else place
+            assert said.fetch(f"{http}/v1/events", json.dumps(body).encode()) == 400
+            status = said.fetch(f"{admin}/v1/keys", json.dumps(body).encode(), Authorization=f"Bearer {secret}")
+            assert status in (400, 401, 403)
         said.fetch(f"{http}/{secret}")
         said.fetch(f"{admin}/v1/stats/overview?token={secret}")
         said.fetch(f"{admin}/{secret}")
@@ -67,6 +74,8 @@ def use(said: Said, secrets: dict[str, str]) -> None:
         said.ask(*listing.split())
         said.ask(*listing.split(), "--json")
     said.all.append(json.dumps(said.daemon.status()))
+    with urllib.request.urlopen(f"{admin}/metrics") as answer:
+        said.all.append(answer.read().decode())
 
 
 def test_secrets_are_nowhere_but_where_they_were_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
