@@ -193,6 +193,18 @@ def test_the_documents_are_served(daemon: Daemon, session: requests.Session, tok
         assert session.get(url, timeout=PATIENCE).status_code == 401
 
 
+def test_who_may_ask_is_who_the_document_says(daemon: Daemon, session: requests.Session) -> None:
+    reader = str(daemon.call("token_add", name="reader")["token"])
+    for path, methods in DOCUMENTS["admin"]["paths"].items():
+        for method, one in methods.items():
+            url = daemon.admin + path.replace("{ip}", "::1").replace("{", "").replace("}", "")
+            answer = session.request(method, url, timeout=PATIENCE)
+            assert (answer.status_code == 401) is (one["security"] == [{"token": []}]), f"{method} {path}"
+            if "403" in one["responses"]:
+                answer = session.request(method, url, headers={"Authorization": f"Bearer {reader}"}, timeout=PATIENCE)
+                assert (answer.status_code, answer.json()["error"]) == (403, "scope"), f"{method} {path}"
+
+
 @pytest.mark.parametrize("listener", DOCUMENTS)
 def test_a_method_that_is_not_said_is_not_served(
     listener: str, daemon: Daemon, session: requests.Session, token: str
