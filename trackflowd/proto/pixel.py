@@ -29,8 +29,8 @@ _GIF_HEADERS = (
     b"Content-Type: image/gif\r\nCache-Control: no-store, max-age=0\r\nCross-Origin-Resource-Policy: cross-origin\r\n"
 )
 _NUMBERS = frozenset({"age_ms", "attempt", "engaged_ms", "scroll"})
-#: Parameters that are objects or parts of one; empty is the same as missing.
-_OBJECTS = frozenset({"props", "revenue", "revenue.amount", "revenue.currency"})
+#: Parts of an object that are the same empty as missing.
+_OF_REVENUE = frozenset({"revenue.amount", "revenue.currency"})
 _object = msgspec.json.Decoder(dict[str, Scalar]).decode
 
 
@@ -64,16 +64,17 @@ def _event(parameters: dict[str, str]) -> Event:
     props: dict[str, Scalar] = {}
     revenue: dict[str, Scalar] = {}
     for key, value in parameters.items():
-        if not value and key in _OBJECTS:
-            continue
         if key == "props":
-            props.update(_json_object(key, value))
+            if value:
+                props.update(_json_object(key, value))
         elif key.startswith("props."):
             props[key[6:]] = value
         elif key.startswith("revenue."):
-            revenue[key[8:]] = value
+            if value or key not in _OF_REVENUE:
+                revenue[key[8:]] = value
         elif key == "revenue":
-            revenue.update(_json_object(key, value))
+            if value:
+                revenue.update(_json_object(key, value))
         else:
             fields[key] = _number(key, value) if key in _NUMBERS and value else value or None
     if revenue:
