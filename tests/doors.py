@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +29,10 @@ class Wire(asyncio.Transport):
         self.eof = self.closed = self.aborted = False
         self.high = 0
         self.protocol: Any = None
+        self.socket: socket.socket | None = None
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.socket if name == "socket" else super().get_extra_info(name, default)
 
     def write(self, data: Any) -> None:
         assert not self.eof and not self.closed

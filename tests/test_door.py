@@ -226,9 +226,11 @@ def test_100_continue_comes_behind_the_answers_before_it(house: House) -> None:
 
 
 def test_a_drain_closes_what_is_idle_and_lets_the_rest_finish(house: House) -> None:
-    _, idle_wire = house.come()
+    idle, idle_wire = house.come()
     busy, busy_wire = house.come()
     raw = post(EVENT, close=False)
+    idle.data_received(raw)
+    house.run_soon()
     busy.data_received(raw[:-3])
     house.hall.drain()
     assert idle_wire.closed and not busy_wire.closed

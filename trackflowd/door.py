@@ -12,6 +12,9 @@ reset, which takes the answer away from the client.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections.abc import Callable, Sequence
 from time import monotonic_ns, time_ns
 from typing import Final, cast
@@ -31,6 +34,12 @@ WRITE_LIMIT: Final = 64 * 1024
 LINGER: Final = 2.0
 #: Connections above ``max_connections`` that are still told why; beyond, they are dropped.
 SPARE: Final = 1000
+
+#: Seconds a drain waits for the first request of a connection, or for one that has arrived unread: who was just let in
+#: is about to ask, and would get a reset.
+LAST_CALL: Final = 1.0
+#: The phase of a connection that has asked nothing yet; no ``proto.http`` phase.
+FRESH: Final = -1
 
 #: What a door reads from before ``connection_made``: nothing.
 _NOT_YET = Connection(Limits())
@@ -55,7 +64,7 @@ class Door(asyncio.Protocol):
         self._hall = hall
         self._call_soon = call_soon
         self._conn = _NOT_YET
-        self._phase = REST
+        self._phase = FRESH
         self._backlog: list[Request] = []
         self._transport: asyncio.Transport | None = None
         self._lingering = False
@@ -86,7 +95,7 @@ class Door(asyncio.Protocol):
         self._conn = Connection(hall.limits, hall.proxied_heads if trusted else hall.heads)
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         refusal = hall.enter(self)
-        self._arm(hall.idle_until)
+        self._arm(hall.until(LAST_CALL) if hall.leaving else hall.idle_until)
         if refusal is None:
             return
         hall.turned_away += 1
@@ -279,7 +288,10 @@ class Door(asyncio.Protocol):
         """No more requests after the one in the middle of which the client is."""
         idle = self._conn.phase == REST and not self._lingering and not self._backlog and not self._paused
         if idle and self._transport is not None:
-            self._transport.close()
+            if self._phase == FRESH or _unread(self._transport):
+                self._arm(self._hall.until(LAST_CALL))
+            else:
+                self._transport.close()
 
     def eof_received(self) -> bool:
         """The client sends no more; True: what it is owed is still to be written."""
@@ -293,3 +305,12 @@ class Door(asyncio.Protocol):
         self._transport = None
         self._conn.close()
         self._backlog = []
+
+
+def _unread(transport: asyncio.Transport) -> bool:
+    """Whether bytes have arrived that nobody has read yet."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return False
+    size: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0]
+    return size > 0

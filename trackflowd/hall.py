@@ -41,6 +41,8 @@ class Hall:
         self.doors: set[Door] = set()
         self.by_address: Counter[str] = Counter()
         self.draining = False
+        #: A drain has begun, and who comes has until ``door.LAST_CALL`` to ask; a worker that retires only drains.
+        self.leaving = False
         #: Answers to what was taken in this turn of the event loop; ``send`` empties it.
         self.outbox: list[tuple[Door, bytes]] = []
         #: Of what the intake counted: answers, and rows, that wait for the disk (``deferred``).
@@ -134,8 +136,8 @@ class Hall:
             log.exception("a request could not be answered (%d so far)", self.errors)
 
     def drain(self) -> None:
-        """Let connections end: idle ones now, others after what they are in the middle of."""
-        self.draining = True
+        """Let connections end: idle ones now, others after what they are in the middle of or about to ask."""
+        self.draining = self.leaving = True
         self.send()
         for door in list(self.doors):
             door.drain()
