@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,28 @@ def test_a_place_that_is_taken_is_left_alone_and_a_killed_one_is_begun_anew(tmp_
     assert list(backup.free_place(tmp_path / "empty").iterdir()) == []
     make(tmp_path / "empty", FILES)
     assert (tmp_path / "empty" / "manifest.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root acts as others")
+def test_root_reads_and_writes_as_the_one_a_directory_belongs_to(tmp_path: Path) -> None:
+    secret, theirs, made = tmp_path / "secret", tmp_path / "theirs", tmp_path / "made"
+    secret.write_bytes(b"root's")
+    secret.chmod(0o600)
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o011)
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    owner = backup.owner_of(theirs)
+    for link in ("soft", "hard"):
+        (os.symlink if link == "soft" else os.link)(secret, theirs / link)
+        with pytest.raises(DataDirError, match=r"Permission denied|symbolic links"):
+            backup.copy(theirs / link, made, reader=owner)
+    backup.copy(secret, theirs / "deep" / "copy", writer=owner)
+    assert (theirs / "deep" / "copy").stat().st_uid == (theirs / "deep").stat().st_uid == 65534
+    (theirs / "out").symlink_to(tmp_path)
+    with pytest.raises(DataDirError, match="Permission denied"):
+        backup.copy(secret, theirs / "out" / "made", writer=owner)
+    assert os.geteuid() == 0 and not made.exists()
 
 
 @pytest.mark.parametrize("words", [["backup"], ["backup", "x", "--wait", "0"], ["backup", "x", "--wait", "s"]])

@@ -75,6 +75,8 @@ def test_a_port_that_somebody_listens_at_is_taken() -> None:
         assert facts.listens(address) == ("", "")
         sock.listen()
         error, hint = facts.listens(address)
+        assert facts.holder(address) in (os.getpid(), None)
+    assert facts.holder(address) is None
     assert "in use" in error and address.rpartition(":")[2] in hint
     assert facts.listens(address) == ("", ""), "looking takes nothing"
 

@@ -223,7 +223,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "console.plots": "tests/test_console_overview.py and tests/test_console_pipeline.py, at every size",
     "console.rolltab": "what Live and Log share; tests/test_console_live.py and tests/test_console_logs.py",
     "console.tab": "the base of every tab, driven by tests/test_console_desk.py",
-    "archivist": "the flusher's part; tests/process/test_backup.py, with kills at each step",
     "sink.archive": "the store's part; tests/process/test_backup.py",
     "task_restore": "walks through both; tests/process/test_backup.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",

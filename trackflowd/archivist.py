@@ -2,15 +2,15 @@
 
 ::
 
-    backup_freeze(name)            quarantine and the embedded store's parts, as hard links that do not change
+    backup_freeze(name, since_ms)  quarantine and the embedded store's parts, as hard links that do not change
     backup_release(name)           those go
     restore_clear()                what an earlier restore left goes
     restore_stage(name, rows)      parts of ``restore/NAME/parts`` become a table of their own; → into how many buckets
     restore_piece(bucket, of)      one bucket of event ids is merged, in the sender's thread: batches land in between
     restore_end(name)              files of quarantine are taken over, the table and ``restore/NAME`` go
 
-Whoever asks for a freeze has flushed before. A batch that waits in the spool all the same (a row of quarantine that is
-just being retried, say) would be in no place the backup looks at, so there is no freeze while one does.
+Whoever asks for a freeze has flushed before. A batch that was cut before that flush and is open all the same (a row of
+quarantine that is just being retried) would be in no place the backup looks at, so there is no freeze while one is.
 The long job ``restore`` (``task_restore``) walks through the others; each may be done twice.
 """
 
@@ -90,20 +90,23 @@ class Archivist:
 
     # ------------------------------------------------------------------- out
 
-    def freeze(self, name: str) -> dict[str, Any]:
+    def freeze(self, name: str, since_ms: int) -> dict[str, Any]:
         """Freeze; ``store`` (its identity), ``parts`` (directory that holds them; "": none) and ``rows``.
 
         ``rows`` is None where the store has backups of its own.
 
+        Args:
+            since_ms: begin of the flush, ms since 1970 UTC.
+
         Raises:
-            ControlError: ``unavailable``: a batch waits in the spool.
+            ControlError: ``unavailable``: an older batch is open.
             DataDirError: the disk refuses.
         """
         directory = self._data_dir / OUT / name
 
         def begin(waiting: Future[Any]) -> None:
-            if any(cut.segment for cut in self._journal.state.open.values()):
-                raise _error("unavailable", "a batch waits in the spool", "it is tried again")
+            if any(cut.at < since_ms for cut in self._journal.state.open.values()):
+                raise _error("unavailable", "an older batch is not stored yet", "see `trackflow spool list`")
             # In this order: what leaves quarantine from now on is sent behind the freeze, and what lies in both is
             # one batch, which a retry finds in the store.
             _link(self._sources.quarantine.directory, directory / QUARANTINE)

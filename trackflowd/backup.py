@@ -13,6 +13,9 @@ listener, and what is about one machine's rings: ring files, journal, spool, win
 before a backup begins, and a journal that names rings of another life would be believed.
 
 It is written to ``DIR.partial``, every file synced, the manifest last, and then renamed: what is called DIR is whole.
+
+Root who copies reads and writes in the data directory as the user it belongs to: a link that a daemon taken over had
+laid there leads no further than that user can go.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ STEP = 2**20
 NAME = re.compile(r"[a-z0-9]{1,40}\Z")
 _PATH = re.compile(r"[^/\0]+(?:/[^/\0]+)*\Z")
 
+#: User and group that files belong to; None: whoever runs this.
+Owner = tuple[int, int] | None
 #: Told how many bytes of how many are done.
 Progress = Callable[[int, int], None]
 
@@ -61,12 +66,15 @@ def free_place(target: Path) -> Path:
     return partial
 
 
-def write(partial: Path, sources: Mapping[str, Path], about: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+def write(
+    partial: Path, sources: Mapping[str, Path], about: Mapping[str, Any], progress: Progress, owner: Owner = None
+) -> dict[str, Any]:
     """Copy files, and then write the manifest; the manifest.
 
     Args:
         sources: where each file is now, by its path in the backup.
         about: what the manifest says beside the files.
+        owner: whose the sources are.
 
     Raises:
         DataDirError: a file is gone, or the disk refuses.
@@ -74,7 +82,7 @@ def write(partial: Path, sources: Mapping[str, Path], about: Mapping[str, Any], 
     total, done, files = sum(_size(path) for path in sources.values()), 0, []
     _check_room(partial, total)
     for name, source in sorted(sources.items()):
-        size, digest = copy(source, partial / name)
+        size, digest = copy(source, partial / name, reader=owner)
         files.append({"path": name, "bytes": size, "sha256": digest})
         done += size
         progress(done, total)
@@ -131,11 +139,18 @@ def read(directory: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def check(directory: Path, manifest: Mapping[str, Any], progress: Progress, into: Path | None = None) -> int:
+def check(
+    directory: Path,
+    manifest: Mapping[str, Any],
+    progress: Progress,
+    into: Path | None = None,
+    owner: Owner = None,
+) -> int:
     """Read every file and compare it with the manifest; the bytes read.
 
     Args:
         into: a directory they are copied to meanwhile; None: nowhere.
+        owner: whose that is to be.
 
     Raises:
         DataDirError: one is missing or differs, or the disk refuses.
@@ -144,7 +159,7 @@ def check(directory: Path, manifest: Mapping[str, Any], progress: Progress, into
     if into is not None:
         _check_room(into, total)
     for one in manifest["files"]:
-        size, digest = copy(directory / one["path"], into / one["path"] if into else None)
+        size, digest = copy(directory / one["path"], into / one["path"] if into else None, writer=owner)
         if (size, digest) != (one["bytes"], one["sha256"]):
             text = f"{directory / one['path']} is not what was backed up ({size} bytes of {one['bytes']})"
             raise DataDirError(text, "it was changed or is damaged: use another backup")
@@ -153,19 +168,26 @@ def check(directory: Path, manifest: Mapping[str, Any], progress: Progress, into
     return done
 
 
-def copy(source: Path, target: Path | None) -> tuple[int, str]:
-    """Copy a file, synced; its size and SHA-256. target: None: it is only read.
+def copy(source: Path, target: Path | None, *, reader: Owner = None, writer: Owner = None) -> tuple[int, str]:
+    """Copy a file, synced; its size and SHA-256.
+
+    Args:
+        target: None: it is only read.
+        reader, writer: who opens the one and makes the other.
 
     Raises:
         DataDirError: it cannot be read or written.
     """
     digest, size = hashlib.sha256(), 0
     try:
-        with open(source, "rb") as file:
+        with acting_as(reader):
+            file = open(source, "rb", opener=_no_link)
+        with file:
             fd = -1
             if target is not None:
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                with acting_as(writer):
+                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 while block := file.read(STEP):
                     digest.update(block)
@@ -210,12 +232,31 @@ def alone(data_dir: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def give(directory: Path, owner: Path) -> None:
-    """Have all below a directory belong to who owns another; for root."""
-    if os.geteuid() == 0:
-        status = owner.stat()
-        for path in (directory, *directory.rglob("*")):
-            os.chown(path, status.st_uid, status.st_gid)
+def owner_of(path: Path) -> Owner:
+    """Whose a directory is. DataDirError: it cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataDirError(f"{path}: {error.strerror}", "run it on the machine of the daemon") from error
+    return status.st_uid, status.st_gid
+
+
+@contextmanager
+def acting_as(owner: Owner) -> Iterator[None]:
+    """Within it, root opens and makes files as another user; nobody else changes who he is."""
+    if owner is None or os.geteuid() != 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(owner[1])
+    os.seteuid(owner[0])
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def counts(manifest: Mapping[str, Any]) -> Sequence[tuple[str, int]]:
@@ -253,6 +294,10 @@ def _sync(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _no_link(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _private(name: str, flags: int) -> int:

@@ -80,13 +80,13 @@ def _data_dir(client: Client) -> Path:
 def _backup(args: argparse.Namespace) -> int:
     target = Path(os.path.abspath(args.directory))
     began = time.monotonic()
-    with connect(args) as client, backup.alone(_data_dir(client)):
-        partial = backup.free_place(target)
+    with connect(args) as client, backup.alone(data_dir := _data_dir(client)):
+        partial, owner = backup.free_place(target), backup.owner_of(data_dir)
         try:
             begun = client.call("backup_begin", wait=args.wait, events=not args.state_only)
             try:
                 with _Bar("backup", args.json) as bar:
-                    manifest = backup.write(partial, _sources(begun), _about(begun), bar.draw)
+                    manifest = backup.write(partial, _sources(begun), _about(begun), bar.draw, owner)
             finally:
                 client.call("backup_end", name=begun["about"]["name"])
             backup.finish(partial, target)
@@ -176,21 +176,20 @@ def _check(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any
 
 def _bring(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any], data_dir: Path) -> None:
     """Copy a backup into the data directory, each file proved; what an earlier try left there goes."""
-    into = data_dir / IN / manifest["name"]
-    shutil.rmtree(into, ignore_errors=True)
+    into, owner = data_dir / IN / manifest["name"], backup.owner_of(data_dir)
     try:
-        into.mkdir(mode=0o700, parents=True)
+        with backup.acting_as(owner):
+            shutil.rmtree(into, ignore_errors=True)
+            into.mkdir(mode=0o700, parents=True)
         with _Bar("copy", args.json) as bar:
-            backup.check(directory, _wanted(manifest, args.state_only), bar.draw, into)
-        backup.copy(directory / backup.MANIFEST, into / backup.MANIFEST)
-        backup.give(data_dir / IN, data_dir)
-    except OSError as error:
-        shutil.rmtree(into, ignore_errors=True)
-        raise DataDirError(
-            f"{error.filename or into}: {error.strerror}", "run it as the daemon's user or root"
-        ) from error
-    except BaseException:
-        shutil.rmtree(into, ignore_errors=True)
+            backup.check(directory, _wanted(manifest, args.state_only), bar.draw, into, owner)
+        backup.copy(directory / backup.MANIFEST, into / backup.MANIFEST, writer=owner)
+    except BaseException as error:
+        with backup.acting_as(owner):
+            shutil.rmtree(into, ignore_errors=True)
+        if isinstance(error, OSError):
+            text = f"{error.filename or into}: {error.strerror}"
+            raise DataDirError(text, "run it as the daemon's user or root") from error
         raise
 
 

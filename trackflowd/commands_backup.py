@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds to have parts frozen: hard links of some thousand files.
 FREEZE = 120.0
-#: Seconds between two tries while a batch waits in the spool.
+#: Seconds between two tries while an older batch is open.
 AGAIN = 0.1
 _NOTHING = {"store": "", "parts": "", "rows": 0}
 
@@ -92,10 +92,12 @@ class BackupCommands:
 
     async def _frozen(self, name: str, wait: float) -> Mapping[str, Any]:
         until = time.monotonic() + wait
+        ask = self._daemon.crew.ask_flusher
         while True:
+            since_ms = time.time_ns() // 1_000_000
             await self._flush(max(until - time.monotonic(), AGAIN))
             try:
-                found: Mapping[str, Any] = await self._daemon.crew.ask_flusher("backup_freeze", FREEZE, name=name)
+                found: Mapping[str, Any] = await ask("backup_freeze", FREEZE, name=name, since_ms=since_ms)
             except ControlError as error:
                 if error.code != "unavailable" or time.monotonic() >= until:
                     raise

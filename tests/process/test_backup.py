@@ -54,7 +54,7 @@ def traffic(daemon: Daemon, first: int) -> Iterator[set[int]]:
 
     def go_on() -> None:
         n = first
-        while not over.is_set():
+        while not over.wait(0.01):
             if daemon.post([event_of(n + i, 0) for i in range(20)])[0] == 200:
                 answered.update(range(n, n + 20))
             n += 20
@@ -133,6 +133,19 @@ def nothing_secret(made: Path, data_dir: Path, key: str) -> None:
     assert made.stat().st_mode & 0o077 == 0
 
 
+def into_a_small_disk(at: Path, words: list[str]) -> str:
+    """What is said of a backup to a disk of 16 KiB, in a mount namespace of its own."""
+    at.mkdir()
+    script = 'mount -t tmpfs -o size=16k tmpfs "$0" && exec "$@"'
+    namespace = ["unshare", "--mount", "sh", "-c", script, str(at)]
+    if subprocess.run([*namespace, "true"], capture_output=True).returncode:
+        pytest.skip("this machine cannot mount in a namespace")
+    command = [*namespace, *TOOL, "backup", str(at / "made"), *words[-2:]]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 1
+    return done.stderr
+
+
 def test_a_backup_that_is_killed_is_no_backup_and_the_next_one_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +182,8 @@ def test_a_backup_that_is_killed_is_no_backup_and_the_next_one_is(
         with backup.alone(daemon.data_dir):
             assert trackflow(daemon, "backup", str(tmp_path / "other")) == 1
         assert "another backup or restore" in capsys.readouterr().err
+        assert "bytes are needed" in into_a_small_disk(tmp_path / "small", words)
+        assert not list((daemon.data_dir / "store" / "shadow").glob("trackflow*")), "let go of after a failure, too"
 
         part = next(path for path in (made / "parts").rglob("data.bin"))
         raw = bytearray(part.read_bytes())

@@ -303,13 +303,16 @@ def daemon(version: str, ready: bool, reason: str) -> Check:
     return Check("daemon", OK, f"{version} runs and is ready")
 
 
-def port(option: str, address: str, ours: bool, error: str, hint: str) -> Check:
+def port(option: str, address: str, ours: bool, error: str, hint: str, holder: int | None = None) -> Check:
     """An address to listen at.
 
     Args:
         ours: the daemon that runs holds it.
         error, hint: why it cannot be had, or "".
+        holder: process that has it, where that is known.
     """
+    if holder == 1 and option == "http.listen":
+        return Check("port", OK, f"{option} {address}: systemd has it, for the daemon (trackflowd.socket)")
     if ours:
         return Check("port", OK, f"{option} {address}: the daemon has it")
     if error:

@@ -137,7 +137,11 @@ def _ports(subject: Subject) -> list[Check]:
         have = [("http.listen", address) for address in held["http"]]
         have += [("admin.listen", held["admin"])] if held["admin"] else []
         return [checks.port(option, address, True, "", "") for option, address in have]
-    return [checks.port(option, address, False, *facts.listens(address)) for option, address in wanted]
+    seen = [(option, address, *facts.listens(address)) for option, address in wanted]
+    return [
+        checks.port(option, address, False, error, hint, facts.holder(address) if error else None)
+        for option, address, error, hint in seen
+    ]
 
 
 def _store(subject: Subject, timeout_s: float) -> list[Check]:

@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import psutil
+
 from trackflowd.doctor import checks
 from trackflowd.enrich import geo
 from trackflowd.errors import GeoError
@@ -167,6 +169,17 @@ def listens(address: str) -> tuple[str, str]:
         except OSError as error:
             return f"{address}: {error.strerror}", f"see who has it: ss -ltnp 'sport = :{port}'"
     return "", ""
+
+
+def holder(address: str) -> int | None:
+    """Process that listens at a port of an address; None: nobody, or only root may know."""
+    port = address.rpartition(":")[2]
+    try:
+        found = psutil.net_connections("tcp")
+    except (psutil.Error, OSError):
+        return None
+    listening = (one for one in found if one.status == psutil.CONN_LISTEN and one.laddr and str(one.laddr.port) == port)
+    return next((one.pid for one in listening if one.pid), None)
 
 
 def databases(where: Path, now: float | None = None) -> list[checks.Geo]:

@@ -276,7 +276,7 @@ _CHANGING = (
             ),
         ),
         "`directory` and `parts` (where it lies; empty: no events), `about` (of the manifest), `apart` (true: the "
-        "store has backups of its own). Errors `not_stored`, `paused`, `unavailable` (a batch waits in the spool)",
+        "store has backups of its own). Errors `not_stored`, `paused`, `unavailable` (an older batch is still open)",
         "backup",
         acting=True,
     ),
