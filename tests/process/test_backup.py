@@ -79,6 +79,7 @@ def test_what_was_answered_before_a_backup_under_traffic_is_there_once_after_a_w
         sender.plan(2000)
         asyncio.run(sender.run())
         send(daemon, 5000, 50, user="alice")
+        send(daemon, 6000, 50, user="bob")
         assert trackflow(daemon, "events", "erase", "--user", "alice", "--yes") == 0
         daemon.call("site_add", site="shop.example", settings={"gpc": "refuse"})
         key = daemon.call("key_add", site="shop.example", name="backend", expires=0)
@@ -90,7 +91,7 @@ def test_what_was_answered_before_a_backup_under_traffic_is_there_once_after_a_w
         assert told["counts"]["events"] >= len(before) and told["counts"] | {"events": 0} == {
             "events": 0, "sites": 1, "keys": 1, "erasures": 1, "quarantine": 0
         }  # fmt: skip
-        everything = {id_of(n) for n in answered | set(range(2000))}
+        everything = {id_of(n) for n in answered | set(range(2000))}  # and bob's, who is in the backup
         assert list((daemon.data_dir / "backup").glob("*")) == []
         assert list((daemon.data_dir / "store" / "shadow").glob("trackflow*")) == []
     assert not (made.parent / "one.partial").exists()
@@ -99,14 +100,19 @@ def test_what_was_answered_before_a_backup_under_traffic_is_there_once_after_a_w
     shutil.rmtree(daemon.data_dir)
     with Daemon(tmp_path, *SETS) as daemon:
         send(daemon, 0, 100, attempt=1)  # a client that sends again reaches the new one first
+        assert trackflow(daemon, "events", "erase", "--user", "bob", "--yes") == 0
+        capsys.readouterr()
         assert trackflow(daemon, "restore", str(made), "--json") == 0
         result = json.loads(capsys.readouterr().out)["result"]
         send(daemon, 100, 100, attempt=1)  # and one that does later
         found = stored(daemon)
         assert {id_of(n) for n in before} <= set(found) <= everything
         assert set(found.values()) == {1}
-        assert not ids(*range(5000, 5050)) & set(found), "what was erased stays gone"
-        assert result["restored"] + result["held"] == result["events"] and result["held"] >= 100
+        assert not ids(*range(5000, 5050), *range(6000, 6050)) & set(found), (
+            "what was erased, there or here, stays gone"
+        )
+        assert result["restored"] + result["held"] + 50 == result["events"] and result["held"] >= 100
+        assert result["erased"] == 50
         assert (result["sites"], result["keys"], result["erasures"]) == (1, 1, 1)
         assert daemon.call("site", site="shop.example")["settings"]["gpc"] == "refuse"
         assert [one["id"] for one in daemon.call("keys")] == [key["id"]]
@@ -209,9 +215,10 @@ def test_a_restore_goes_on_after_a_kill_at_each_of_its_steps(
     with Daemon(tmp_path, *SETS, module="tests.restoring_daemon", env=env) as daemon:
         assert trackflow(daemon, "restore", str(made), "--detach", "--json") == 0
         number = json.loads(capsys.readouterr().out)["id"]
-        until(lambda: (marks / "merged").exists())
-        daemon.stop(signal.SIGKILL)  # of the supervisor, too, once
-        daemon.start()
+        for step in ("attached", "merged"):  # of the supervisor, too: the job begins anew from its checkpoint
+            until((marks / step).exists)
+            daemon.stop(signal.SIGKILL)
+            daemon.start()
         until(lambda: daemon.call("task", id=number)["state"] not in ("pending", "running"))
         task = daemon.call("task", id=number)
         assert task["state"] == "done", task
