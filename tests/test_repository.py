@@ -45,7 +45,7 @@ def files() -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize("extra", ["", "embedded", "postgres", "test", "dev"])
+@pytest.mark.parametrize("extra", ["", "embedded", "postgres", "docker", "test", "dev"])
 def test_the_lock_holds_what_setup_cfg_asks_for(extra: str) -> None:
     cfg = setup()
     asked = cfg["options.extras_require"][extra] if extra else cfg["options"]["install_requires"]
