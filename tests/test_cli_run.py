@@ -90,13 +90,15 @@ def test_following_says_where_everything_is(tmp_path: Path, capsys: pytest.Captu
     ("addresses", "said"),
     [
         (["unix:/run/t.sock", "127.0.0.1:8080"], "POST http://127.0.0.1:8080/v1/events\n"),
+        (["127.0.0.1:8080 proxy", "127.0.0.1:8443 tls"], "POST https://127.0.0.1:8443/v1/events\n"),
         (["unix:/run/t.sock"], "POST unix:/run/t.sock /v1/events\n"),
     ],
 )
 def test_following_names_a_listener_that_browsers_reach_if_there_is_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], addresses: list[str], said: str
 ) -> None:
-    out = followed(capsys, tmp_path, "http.trusted_proxies=127.0.0.0/8", addresses=addresses)
+    sets = "http.trusted_proxies=127.0.0.0/8", f"http.listen={','.join(addresses)}", "tls.certificate=/c"
+    out = followed(capsys, tmp_path, *sets, addresses=[text.partition(" ")[0] for text in addresses])
     assert said in out
     assert ("81.2.69.142" in out) == (len(addresses) == 2)
 

@@ -31,7 +31,7 @@ def test_status_has_everything_that_is_promised(tmp_path: Path) -> None:
         assert list(status) == [
             "version", "pid", "uptime_s", "health", "processes", "rates", "totals", "rings", "sink",
             "oldest_pending_s", "refusals", "batches", "window", "spool", "buffer", "data_dir", "quarantine", "disk",
-            "listen", "geo", "admin", "sites", "machine", "latency", "alerts",
+            "listen", "geo", "tls", "admin", "sites", "machine", "latency", "alerts",
         ]  # fmt: skip
         assert status["pid"] == os.getpid()
         assert status["listen"]["http"] == running.supervisor.listeners.addresses

@@ -78,6 +78,8 @@ def test_every_mistake_is_named_with_file_and_line(tmp_path: Path) -> None:
         ("[query]\nmax_age = 1\n", "line 2: no option is called query.max_age; did you mean batch.max_age?"),
         ('[http]\nevent_path = "/t.js"\n', "line 2: http.event_path and http.script_path must be different paths"),
         ('[http]\nscript_path = ["/a.js", "/v1/events"]\n', "http.event_path and http.script_path must be different"),
+        ('[http]\nlisten = ["a:1 tls"]\n', "line 2: a listener with tls needs a tls.certificate"),
+        ('[tls]\nkey = ["/k"]\n', "line 2: tls.key names 1 files and tls.certificate 0: one for each"),
         ('[http]\nmax_head = "4KiB"\n', "line 2: http.max_url must not be above http.max_head"),
         (
             "[sites]\naddress_burst = 5\n",

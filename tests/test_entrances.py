@@ -16,7 +16,7 @@ from trackflowd import unixsocket
 from trackflowd.door import Door
 from trackflowd.entrances import Entrances
 from trackflowd.listeners import Listeners
-from trackflowd.sections import Http
+from trackflowd.sections import Config, Http
 
 EVENT = b'{"site":"example.org","name":"pageview"}'
 
@@ -70,7 +70,7 @@ def test_of_the_sockets_that_are_one_only_one_is_served_and_what_is_not_ours_any
     async def play() -> None:
         loop = asyncio.get_running_loop()
         hall, fds = house.hall, listeners.fds
-        entrances = Entrances(Http(listen=listen), fds, hall, lambda call_soon: Door(hall, call_soon), 0.0)
+        entrances = Entrances(Config(http=Http(listen=listen)), fds, hall, lambda call_soon: Door(hall, call_soon), 0.0)
         assert not entrances.open
         assert (await asked(entrances, loop, path)).startswith(b"HTTP/1.1 200")
         assert list(entrances._servers) == [3]

@@ -19,7 +19,21 @@ PACKAGE = ROOT / "trackflowd"
 #: From the ground up: name of the floor, patterns of the modules on it (without "trackflowd.").
 FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ground", ("", "errors", "log")),
-    ("words", ("event", "endpoint", "option", "site", "sections", "config", "config_text", "counters", "histogram")),
+    (
+        "words",
+        (
+            "event",
+            "endpoint",
+            "option",
+            "site",
+            "tlssection",
+            "sections",
+            "config",
+            "config_text",
+            "counters",
+            "histogram",
+        ),
+    ),
     (
         "pure",
         (
@@ -67,6 +81,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "geofetch",
             "geoupdate",
             "deadlines",
+            "certificates",
             "verify.*",
             "doctor",
             "doctor.*",
@@ -79,6 +94,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "worker",
             "entrances",
             "porch",
+            "sealed",
             "door",
             "hall",
             "deferred",
@@ -132,6 +148,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "history",
                 "machine",
                 "reload",
+                "sealing",
                 "drain",
                 "notify",
                 "unit",
@@ -225,6 +242,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "console.tab": "the base of every tab, driven by tests/test_console_desk.py",
     "sink.archive": "the store's part; tests/process/test_backup.py",
     "task_restore": "walks through both; tests/process/test_backup.py",
+    "proto.certificate": "read for certificates; tests/test_certificates.py",
+    "tlssection": "a part of sections; tests/test_config.py and tests/test_config_text.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",
 }
 

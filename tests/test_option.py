@@ -87,6 +87,8 @@ def test_a_right_value_is_read(kind: Kind, raw: object, value: object) -> None:
         (option.PATHS, [], "at least one path"),
         (option.PATHS, "//x", "path such as"),
         (option.PATHS, "/x?y", "path such as"),
+        (option.FILES, ["etc/c.pem"], "absolute paths"),
+        (option.FILES, ["/etc/\0"], "absolute paths"),
         (option.SITES, ["a b"], "example.com"),
         (option.SITES, ["a", "a"], "different"),
         (option.SITES, [f"s{n}" for n in range(33)], "at most 32"),

@@ -13,6 +13,7 @@ from tests.doors import House, Wire
 from tests.workers import Served, post, read_all, split_answers, until
 from trackflowd.door import Door
 from trackflowd.porch import Porch, Unannounced
+from trackflowd.tlssection import Tls
 
 EVENT = b'{"site":"example.org","name":"pageview"}'
 LINE = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 443\r\n"
@@ -23,7 +24,7 @@ class Step(House):
 
     def __init__(self, directory: Path, **options: object) -> None:
         super().__init__(directory, **options)
-        self.porch = Porch(self.hall, self.now)
+        self.porch = Porch(self.hall, Tls(), self.now)
 
     def knock(self, peer: tuple[str, int] | str = ("10.0.0.1", 4711)) -> tuple[Door, Wire]:
         door, wire = Door(self.hall, self.soon.append), Wire(peer)

@@ -19,6 +19,8 @@ DISK_WARNING, DISK_CRITICAL = (0.10, 20 * 2**30), (0.03, 2 * 2**30)
 DISK_DAYS_WARNING, DISK_DAYS_CRITICAL = 7.0, 1.0
 #: Days after which a geo database is old: the free ones appear monthly.
 GEO_OLD_DAYS = 45.0
+#: Days before its end from which on a certificate is to be renewed: those that renew themselves do so 30 days before.
+CERTIFICATE_DAYS, CERTIFICATE_DAYS_CRITICAL = 14.0, 3.0
 #: Seconds an event may wait, on top of ten ``batch.max_age``, while the store is well.
 LAG = 60.0
 
@@ -155,6 +157,19 @@ def _geo_old(past: Past) -> Finding | None:
     return Finding("warning", f"the geo database is {days:.0f} days old", "trackflow geo update")
 
 
+def _certificate(past: Past) -> Finding | None:
+    figures = past.figures
+    days = CERTIFICATE_DAYS if figures.tls_ends is None else (figures.tls_ends - figures.at_ms / 1000) / 86_400
+    severity: Severity = "critical" if days < CERTIFICATE_DAYS_CRITICAL else "warning"
+    if figures.tls_error:
+        text = f"a changed certificate is not in use, the one before is: {figures.tls_error}"
+        return Finding(severity, text, "mend the files; they are read again when they change")
+    if days >= CERTIFICATE_DAYS:
+        return None
+    text = "a certificate has ended" if days < 0 else f"a certificate ends in {span(days * 86_400)}"
+    return Finding(severity, text, "renew it; its files are read again when they change: trackflow status")
+
+
 def _clock_jump(past: Past) -> Finding | None:
     if not past.jumped:
         return None
@@ -220,4 +235,5 @@ RULES: tuple[Rule, ...] = (
     Rule("paused", 0.0, _paused),
     Rule("clock_jump", 0.0, _clock_jump),
     Rule("geo_old", 0.0, _geo_old),
+    Rule("certificate", 0.0, _certificate),
 )

@@ -58,6 +58,8 @@ class Figures:
         geo_built: when the geo database was made, s since 1970; None: there is none.
         max_age: ``batch.max_age``.
         paused: nothing is sent, on request.
+        tls_error: why certificates that have changed are not in use, or "".
+        tls_ends: when the first of those in use ends, s since 1970; None: there are none.
     """
 
     at_ms: int
@@ -80,6 +82,8 @@ class Figures:
     geo_built: int | None = None
     max_age: float = 1.0
     paused: bool = False
+    tls_error: str = ""
+    tls_ends: int | None = None
 
 
 class Finding(NamedTuple):

@@ -13,6 +13,7 @@ from trackflowd.cli_event import event_line
 from trackflowd.cli_status import NO_GEO, geo_text
 from trackflowd.cli_text import Style, clean, say, size
 from trackflowd.client import candidates
+from trackflowd.endpoint import Endpoint, read_endpoint
 from trackflowd.sink.base import masked
 
 #: What ``--follow`` suggests to type, with what it shows.
@@ -101,7 +102,8 @@ class Follower:
     def ready(self, status: Mapping[str, Any]) -> None:
         """Said once, when the daemon can take events; status is what ``trackflow status`` gets."""
         style, listen = self._style, status.get("listen") or {}
-        url = _url([clean(address) for address in listen.get("http") or ["?"]])
+        addresses = [clean(address) for address in listen.get("http") or ["?"]]
+        url = _url(addresses, [read_endpoint(text) for text in self._cfg.http.listen])
         rows = [("demo page", style.bold(style.name(url + "/")))] if self._cfg.http.demo else []
         rows.append(("events", f"POST {url}{self._cfg.http.event_path[0]}"))
         if listen.get("admin"):
@@ -126,10 +128,17 @@ class Follower:
         say(event_line(row, self._style))
 
 
-def _url(addresses: Sequence[str]) -> str:
-    """What a path is put behind to reach the first listener that browsers can; "unix:/path " where there is none."""
-    tcp = [address for address in addresses if not address.startswith("unix:")]
-    return f"http://{tcp[0]}" if tcp else f"{addresses[0]} "
+def _url(addresses: Sequence[str], endpoints: Sequence[Endpoint]) -> str:
+    """What a path is put behind to reach the first listener that browsers can; "unix:/path " where there is none.
+
+    Args:
+        addresses: with their real ports.
+        endpoints: what they are.
+    """
+    for address, endpoint in zip(addresses, endpoints, strict=False):
+        if not endpoint.path and not endpoint.proxy:
+            return f"{'https' if endpoint.tls else 'http'}://{address}"
+    return f"{addresses[0]} "
 
 
 def operator_command(socket: str, program: str, env: Mapping[str, str]) -> str:

@@ -87,6 +87,7 @@ class Commands:
             "control": daemon.cfg.control.socket,
         }
         value["geo"] = geo
+        value["tls"] = daemon.sealing.status()
         value["admin"] = daemon.admin.counts()
         value["sites"] = {
             "mode": daemon.cfg.sites.mode,

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trackflowd.endpoint import read_endpoint
 from trackflowd.errors import ConfigError
 from trackflowd.option import Kind, Spec, Value, check
 from trackflowd.sections import KIB, MAX_WORKERS, MIB, Config, Store
@@ -272,6 +273,15 @@ def _check_together(reading: _Reading) -> None:
     if cfg.sites.address_burst and (cfg.sites.address_burst < 1 or not cfg.sites.address_rate):
         reading.clash("sites.address_burst must be at least 1, and goes with sites.address_rate", "sites.address_burst")
     _check_cluster(reading, cfg.store)
+    _check_tls(reading, cfg)
+
+
+def _check_tls(reading: _Reading, cfg: Config) -> None:
+    if any(read_endpoint(text).tls for text in cfg.http.listen) and not cfg.tls.certificate:
+        reading.clash("a listener with tls needs a tls.certificate", "http.listen")
+    if len(cfg.tls.key) not in (0, len(cfg.tls.certificate)):
+        text = f"tls.key names {len(cfg.tls.key)} files and tls.certificate {len(cfg.tls.certificate)}: one for each"
+        reading.clash(text, "tls.key", "tls.certificate")
 
 
 def _check_cluster(reading: _Reading, store: Store) -> None:

@@ -66,6 +66,7 @@ WORKER: tuple[Counter, ...] = (
     _count(
         "proxy_missing", "connections closed because they did not begin with the PROXY header their listener asks for"
     ),
+    _count("tls_failed", "connections closed because their TLS handshake failed, took too long, or was none"),
     _count("ring_full", "requests answered 503 because the ring had no room"),
     _count("rings_failed", "rings given up because the disk refused a sync"),
     # With those whose ring then failed (durability "disk"), which ``events_accepted`` leaves out.

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trackflowd import config as configuration
 from trackflowd.buckets import Buckets
+from trackflowd.certificates import Pair, as_message
 from trackflowd.children import Child, Inherited, Receive, Unavailable, describe_exit, spawn
 from trackflowd.counters import Role
 from trackflowd.errors import TrackflowError
@@ -54,6 +55,7 @@ class Crew:
         self.flusher = Seat("flusher", 0, self._patience)
         self._children: dict[str, Child] = {}
         self._ending = self._closed = False
+        self._seal: Sequence[Mapping[str, object]] = ()
 
     @property
     def seats(self) -> list[Seat]:
@@ -142,6 +144,8 @@ class Crew:
         # What was told to everybody while it was started has not reached it.
         if config is not self._config:
             child.channel.tell("reload", config=self._config)
+        if seat.role == "worker" and self._seal:
+            child.channel.tell("seal", pairs=self._seal)
         if seat.retired and not self._ending:
             child.channel.tell("retire", on=True)
 
@@ -164,6 +168,12 @@ class Crew:
             log.debug("%s: %s", child.name, error)
             return False
         return True
+
+    def seal(self, pairs: Sequence[Pair]) -> None:
+        """Have every worker, also those to come, speak TLS with these certificates."""
+        self._seal = as_message(pairs)
+        for child in self.children("worker") if pairs else ():
+            child.channel.tell("seal", pairs=self._seal)
 
     def _resize(self, count: int) -> None:
         """Want so many workers. A surplus one answers what it is asked, takes no new connections, and ends."""

@@ -3,6 +3,7 @@
 ::
 
     127.0.0.1:8080
+    0.0.0.0:443 tls
     10.0.0.5:8081 proxy
     unix:/run/trackflow/events.sock mode=0660 group=www-data trusted
 
@@ -23,7 +24,7 @@ UNIX = "unix:"
 _MAX_PATH = 107
 
 #: Words by the kind of address they go with.
-WORDS = {"tcp": ("proxy",), "unix": ("proxy", "mode", "group", "trusted")}
+WORDS = {"tcp": ("tls", "proxy"), "unix": ("proxy", "mode", "group", "trusted")}
 
 
 class Endpoint(NamedTuple):
@@ -31,6 +32,7 @@ class Endpoint(NamedTuple):
 
     Args:
         address: "host:port" or "unix:/path".
+        tls: it speaks TLS, with the certificates of section ``tls``.
         proxy: each connection begins with a PROXY header, which names the client.
         trusted: whoever connects is a proxy whose word on the client's address counts (unix sockets only; of others
             ``http.trusted_proxies`` decides).
@@ -38,6 +40,7 @@ class Endpoint(NamedTuple):
     """
 
     address: str
+    tls: bool = False
     proxy: bool = False
     trusted: bool = False
     mode: int = 0o660
@@ -95,4 +98,5 @@ def _with(endpoint: Endpoint, word: str) -> Endpoint:
         return endpoint._replace(group=value)
     if equals:
         raise ValueError(f'"{name}" takes no value, not "{word}"')
-    return endpoint._replace(proxy=True) if name == "proxy" else endpoint._replace(trusted=True)
+    flags = endpoint.tls or name == "tls", endpoint.proxy or name == "proxy", endpoint.trusted or name == "trusted"
+    return endpoint._replace(tls=flags[0], proxy=flags[1], trusted=flags[2])

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
+from trackflowd.certificates import Certificates, Pair
 from trackflowd.door import Door
 from trackflowd.endpoint import Endpoint, read_endpoint
 from trackflowd.hall import Hall
 from trackflowd.keeper import CallSoon
 from trackflowd.porch import Porch, Unannounced
-from trackflowd.sections import Http
+from trackflowd.sealed import Sealed
+from trackflowd.sections import Config
+from trackflowd.tlssection import Tls
 
 MakeDoor = Callable[[CallSoon], Door]
 
@@ -27,20 +30,20 @@ class Entrances:
     """Listeners that are served.
 
     Args:
-        http: the options.
+        cfg: the options.
         fds: descriptors of all listeners there are, by number.
         hall: of the worker.
         door: makes a new connection of it.
         now: monotonic seconds.
     """
 
-    def __init__(self, http: Http, fds: Sequence[int], hall: Hall, door: MakeDoor, now: float) -> None:
+    def __init__(self, cfg: Config, fds: Sequence[int], hall: Hall, door: MakeDoor, now: float) -> None:
         self._fds = list(fds)
-        self._backlog = http.backlog
-        self._endpoints = [read_endpoint(text) for text in http.listen]
+        self._backlog = cfg.http.backlog
+        self._endpoints = [read_endpoint(text) for text in cfg.http.listen]
         self._each = max(len(fds) // len(self._endpoints), 1)
         self._door = door
-        self._porch = Porch(hall, now)
+        self._porch = Porch(hall, cfg.tls, now)
         self._servers: dict[int, asyncio.Server] = {}
 
     @property
@@ -54,7 +57,19 @@ class Entrances:
 
     def counts(self) -> dict[str, int]:
         """What was counted, by the names of ``counters``."""
-        return {"proxy_missing": self._porch.unannounced}
+        return {"proxy_missing": self._porch.unannounced, "tls_failed": self._porch.unsealed}
+
+    def take(self, tls: Tls) -> None:
+        """Take on the options."""
+        self._porch.tls = tls
+
+    def seal(self, pairs: Sequence[Mapping[str, Any]]) -> None:
+        """Speak TLS with these certificates from now on (``certificates.as_message``).
+
+        Raises:
+            ConfigError: they cannot be used.
+        """
+        self._porch.certificates = Certificates([Pair(**each) for each in pairs])
 
     async def serve(self, loop: asyncio.AbstractEventLoop, numbers: Iterable[int]) -> None:
         """Take connections at the listeners with these numbers, and at no other."""
@@ -65,11 +80,12 @@ class Entrances:
             self._servers[number] = await self._open(loop, number)
 
     def _apart(self, numbers: Iterable[int]) -> set[int]:
-        """Without those that are the same unix socket once more: the first of ours is enough."""
+        """Without those that cannot be served yet, or are the same unix socket once more: the first is enough."""
         apart: dict[int, int] = {}
         for number in sorted(numbers):
             group = number // self._each
-            apart.setdefault(group if self._endpoints[group].path else -1 - number, number)
+            if not self._endpoints[group].tls or self._porch.certificates is not None:
+                apart.setdefault(group if self._endpoints[group].path else -1 - number, number)
         return set(apart.values())
 
     async def _open(self, loop: asyncio.AbstractEventLoop, number: int) -> asyncio.Server:
@@ -88,9 +104,13 @@ class Entrances:
 
     def _factory(self, endpoint: Endpoint, call_soon: CallSoon) -> Callable[[], asyncio.Protocol]:
         """What a new connection of a listener begins as."""
-        door = self._door
+        door, porch = self._door, self._porch
+        if endpoint.proxy and endpoint.tls:
+            return lambda: Unannounced(porch, Sealed(porch, door(call_soon), call_soon))
         if endpoint.proxy:
-            return lambda: Unannounced(self._porch, door(call_soon))
+            return lambda: Unannounced(porch, door(call_soon))
+        if endpoint.tls:
+            return lambda: Sealed(porch, door(call_soon), call_soon)
         if endpoint.trusted:
             return lambda: Trusted(door(call_soon))
         return lambda: door(call_soon)

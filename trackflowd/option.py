@@ -229,6 +229,13 @@ def _read_paths(raw: object) -> tuple[str, ...]:
     return items
 
 
+def _read_files(raw: object) -> tuple[str, ...]:
+    items = read_list(raw)
+    if not all(item.startswith("/") and "\0" not in item for item in items):
+        raise ValueError('must be a list of absolute paths such as ["/etc/trackflow/fullchain.pem"]')
+    return items
+
+
 def _read_sites(raw: object) -> tuple[str, ...]:
     items = read_list(raw)
     if not all(map(_SITE.match, items)) or len(set(items)) != len(items):
@@ -290,6 +297,7 @@ SIZE = Kind("size", _read_bytes, _write_bytes)
 ADDRESS = Kind("address", _read_address, quote)
 ADDRESSES = Kind("list of addresses", _read_addresses, _write_list)
 NETWORKS = Kind("list of networks", _read_networks, _write_list)
+FILES = Kind("list of files", _read_files, _write_list)
 PATHS = Kind("list of paths", _read_paths, _write_list)
 SITES = Kind("list of sites", _read_sites, _write_list)
 WEBHOOK = Kind("url", _read_webhook, quote, secret=True)

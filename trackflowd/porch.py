@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from typing import cast
+from typing import Protocol, cast
 
+from trackflowd.certificates import Certificates
 from trackflowd.deadlines import Wheel
-from trackflowd.door import Door, address_of
+from trackflowd.door import address_of
 from trackflowd.hall import Hall
 from trackflowd.proto.announce import Announcement, NotAnnounced
+from trackflowd.tlssection import Tls
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +29,21 @@ class Porch:
 
     Args:
         hall: where they are let in.
+        tls: the options.
         now: monotonic seconds.
+
+    Attributes:
+        certificates: shown to who asks for TLS; None: not known yet.
+        unannounced, unsealed: connections closed for want of a PROXY header, and whose TLS handshake failed.
     """
 
-    def __init__(self, hall: Hall, now: float) -> None:
+    def __init__(self, hall: Hall, tls: Tls, now: float) -> None:
         self.hall = hall
+        self.tls = tls
+        self.certificates: Certificates | None = None
         self.guests: set[Guest] = set()
         self.wheel: Wheel[Guest] = Wheel(now)
-        #: Connections closed for want of a PROXY header.
-        self.unannounced = 0
+        self.unannounced = self.unsealed = 0
         self._by_address: Counter[str] = Counter()
         self._now = now
         self._said: dict[str, float] = {}
@@ -126,6 +134,16 @@ class Guest(asyncio.Protocol):
         self._transport = None
 
 
+class Next(Protocol):
+    """What a connection goes on to."""
+
+    def arrive(self, transport: asyncio.Transport, address: str, trusted: bool) -> None:
+        """See ``Door.arrive``."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+
+
 class Unannounced(Guest):
     """A connection that owes a PROXY header.
 
@@ -134,7 +152,7 @@ class Unannounced(Guest):
         next: has the connection from then on.
     """
 
-    def __init__(self, porch: Porch, next: Door) -> None:
+    def __init__(self, porch: Porch, next: Next) -> None:
         super().__init__(porch)
         self._next = next
         self._header = Announcement()
@@ -160,7 +178,7 @@ class Unannounced(Guest):
         if header is None:
             return
         self._porch.leave(self)
-        transport.set_protocol(self._next)
+        transport.set_protocol(cast(asyncio.Protocol, self._next))
         self._next.arrive(transport, header.client or self.address, False)
         if header.rest and not transport.is_closing():
             self._next.data_received(header.rest)

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import log as logs
+from trackflowd import sealing
 from trackflowd.config import OPTIONS, Config, Source
 from trackflowd.errors import ControlError, TrackflowError
 from trackflowd.sink.base import masked
@@ -64,6 +65,7 @@ class Reloader:
             if self._source is None:
                 raise ControlError("this daemon was started without a configuration it could read again")
             wanted = await asyncio.to_thread(self._source.load, daemon.cfg)
+            await asyncio.to_thread(sealing.check, wanted.tls)
             keys = changed(daemon.cfg, wanted)
             restart = [key for key in keys if not self._may_change(key, wanted)]
             told = {"changed": [_told(key, daemon.cfg, wanted) for key in keys], "restart": restart}

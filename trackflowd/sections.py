@@ -25,6 +25,7 @@ from trackflowd.option import (
     option,
 )
 from trackflowd.site import Sites
+from trackflowd.tlssection import Tls
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 MAX_WORKERS = 64  # slots of the shared page
@@ -387,4 +388,5 @@ class Config:
     geo: Geo = Geo()
     alerts: Alerts = Alerts()
     metrics: Metrics = Metrics()
+    tls: Tls = Tls()
     sites: Sites = Sites()

@@ -49,6 +49,7 @@ from trackflowd.reload import Reloader
 from trackflowd.retention import Retention
 from trackflowd.ring.space import doubt_of_durability
 from trackflowd.ringview import RingFill
+from trackflowd.sealing import Sealing
 from trackflowd.snapshot import Snapshot
 from trackflowd.state import State
 from trackflowd.statusview import Health, Told
@@ -123,9 +124,11 @@ class Supervisor:
             if cfg.ring.durability == "disk" and (doubt := doubt_of_durability(self.data_dir.path)):
                 log.warning('ring.durability is "disk", but %s', doubt)
             self.state = State(self.data_dir.path)
+            self.sealing = Sealing(cfg.tls)
             self.listeners = self._listen()
             cfg = self.cfg
             self.crew = Crew(cfg, self.listeners, self.mail.received, self.logbook.fd)
+            self.crew.seal(self.sealing.pairs)
             self.drain = Drain(self.crew, self.listeners)
             self.tokens, self.keys, self.registry = Tokens(self.state), Keys(self.state), Registry(self.state)
             self.refusals = RefusalBook(self.state)
@@ -231,6 +234,8 @@ class Supervisor:
             self.snapshot.change()
         self.budget.take(cfg)
         self.runner.take(cfg)
+        if self.sealing.take(cfg.tls):
+            self.crew.seal(self.sealing.pairs)
         self.wake.set()
 
     def begin_drain(self, why: str) -> None:
@@ -264,6 +269,8 @@ class Supervisor:
         if now - self._noted >= NOTE_EVERY:
             self._noted = now
             self.rings = ringview.look(self.data_dir.path / "rings")
+            if self.sealing.look():
+                self.crew.seal(self.sealing.pairs)
             self.budget.note(self.rings)
             totals = {**statusview.totals(self.crew), "ring_bytes": self.budget.written}
             self.rates.note(now, totals)

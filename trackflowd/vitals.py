@@ -128,6 +128,8 @@ class Vitals:
             geo_built=self._geo_built,
             max_age=daemon.cfg.batch.max_age,
             paused=crew.page.paused,
+            tls_error=daemon.sealing.error,
+            tls_ends=daemon.sealing.ends,
         )
 
     def _tell(self, change: Change) -> None:

@@ -197,7 +197,7 @@ class Worker:
         self._took = Tally(REQUEST, self._slot.histogram(REQUEST))
         self._ledger = Ledger()
         self._sites_before = self._slot.sites(len(sites))
-        self._entrances = Entrances(cfg.http, listen, self._hall, self._door, time.monotonic())
+        self._entrances = Entrances(cfg, listen, self._hall, self._door, time.monotonic())
         self._rows: list[Row] = []
         self._rows_left = TAIL_ROWS
         self._second = 0
@@ -208,7 +208,7 @@ class Worker:
         """Work until drained."""
         loop = asyncio.get_running_loop()
         calls: dict[str, Callable[..., Any]] = {"drain": self.drain, "tail": self.tail, "geo": self.geo}
-        calls |= {"lookup": self.lookup, "retire": self.retire, "reload": self.reload}
+        calls |= {"lookup": self.lookup, "retire": self.retire, "reload": self.reload, "seal": self._entrances.seal}
         _, line = await loop.create_unix_connection(lambda: Channel(calls, self.drain), sock=channel)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         self._finisher.warm()
@@ -254,6 +254,7 @@ class Worker:
         if cfg.http != before.http:
             self._intake.take(cfg.http, time.time())
             self._hall.take(cfg.http)
+        self._entrances.take(cfg.tls)
         if cfg.geo != before.geo:
             self._geo = _geo_of(cfg)
             self._finisher.use(self._geo)
