@@ -1,5 +1,5 @@
 """openapi_admin: the document of the admin listener, held to its routes and to what their handlers take. What is
-answered is held to it by tests/process/test_openapi.py.
+answered is held to it by tests/process/test_openapi_served.py.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """openapi_events: the document of the event listener, held to the tables it comes from. What is answered is held to it
-by tests/process/test_openapi.py.
+by tests/process/test_openapi_served.py.
 """
 
 from __future__ import annotations
