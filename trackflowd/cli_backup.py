@@ -19,7 +19,7 @@ from trackflowd import backup
 from trackflowd.archivist import IN, MADE_BY, PARTS, QUARANTINE
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
-from trackflowd.cli_tasks import Meter, TaskDict, follow, left_running, moment, unfinished
+from trackflowd.cli_tasks import UNDER_WAY, Meter, TaskDict, follow, left_running, moment, unfinished
 from trackflowd.cli_text import Style, clean, count, duration, pad, say, size, to_json
 from trackflowd.client import Client
 from trackflowd.errors import DataDirError
@@ -149,6 +149,7 @@ def _restore(args: argparse.Namespace) -> int:
     with connect(args) as client:
         data_dir = _data_dir(client)
         with backup.alone(data_dir):
+            _check_idle(client)
             _bring(args, directory, manifest, data_dir)
             task: TaskDict = client.call("restore", name=manifest["name"], events=not args.state_only)
             number = task["id"]
@@ -174,12 +175,21 @@ def _check(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any
     return 0
 
 
+def _check_idle(client: Client) -> None:
+    """Return if no restore is under way. DataDirError: one is."""
+    tasks: Sequence[TaskDict] = client.call("tasks")
+    for task in tasks:
+        if task["kind"] == "restore" and task["state"] in UNDER_WAY:
+            text = f"task {task['id']} restores a backup already"
+            raise DataDirError(text, f"follow it: trackflow tasks show {task['id']} --watch; or cancel it")
+
+
 def _bring(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any], data_dir: Path) -> None:
-    """Copy a backup into the data directory, each file proved; what an earlier try left there goes."""
+    """Copy a backup into the data directory, each file proved; what earlier ones left there goes."""
     into, owner = data_dir / IN / manifest["name"], backup.owner_of(data_dir)
     try:
         with backup.acting_as(owner):
-            shutil.rmtree(into, ignore_errors=True)
+            shutil.rmtree(data_dir / IN, ignore_errors=True)
             into.mkdir(mode=0o700, parents=True)
         with _Bar("copy", args.json) as bar:
             backup.check(directory, _wanted(manifest, args.state_only), bar.draw, into, owner)

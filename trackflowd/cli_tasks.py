@@ -22,14 +22,15 @@ TaskDict = Mapping[str, Any]
 LOOK_EVERY = 0.25
 _BAR = 24
 _LABEL = 12  # columns of the labels at the left
-_UNDER_WAY = ("pending", "running")
+#: States of a task that has not ended.
+UNDER_WAY = ("pending", "running")
 
 
 def add_commands(commands: Commands) -> None:
     """Add this module's commands."""
     tasks = commands.group(
         "tasks",
-        "the long jobs of the daemon: replays, erasures, moves to another store",
+        "the long jobs of the daemon: replays, erasures, restores, moves to another store",
         "trackflow tasks list\ntrackflow tasks show 7 --watch\ntrackflow tasks cancel 7",
     )
     listed = tasks.add(
@@ -107,7 +108,7 @@ def _took(task: TaskDict) -> float | None:
 def _show(args: argparse.Namespace) -> int:
     with connect(args) as client:
         task: TaskDict = client.call("task", id=args.id)
-        if args.watch and task["state"] in _UNDER_WAY:
+        if args.watch and task["state"] in UNDER_WAY:
             followed = follow(client, args.id, args.json)
             if followed is None:
                 return left_running(args.id)
@@ -159,7 +160,7 @@ def follow(client: Client, number: int, as_json: bool = False) -> TaskDict | Non
     try:
         while True:
             task: TaskDict = client.call("task", id=number)
-            if task["state"] not in _UNDER_WAY:
+            if task["state"] not in UNDER_WAY:
                 return task
             if not as_json:
                 meter.draw(task, time.monotonic())

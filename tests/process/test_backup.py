@@ -215,6 +215,8 @@ def test_a_restore_goes_on_after_a_kill_at_each_of_its_steps(
     with Daemon(tmp_path, *SETS, module="tests.restoring_daemon", env=env) as daemon:
         assert trackflow(daemon, "restore", str(made), "--detach", "--json") == 0
         number = json.loads(capsys.readouterr().out)["id"]
+        assert trackflow(daemon, "restore", str(made)) == 1
+        assert f"task {number} restores a backup already" in capsys.readouterr().err
         for step in ("attached", "merged"):  # of the supervisor, too: the job begins anew from its checkpoint
             until((marks / step).exists)
             daemon.stop(signal.SIGKILL)
