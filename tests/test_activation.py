@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from trackflowd import activation
+from trackflowd.activation import Handed
 from trackflowd.config import load
 from trackflowd.errors import ConfigError
 from trackflowd.listeners import Listeners, address_of
@@ -19,10 +21,11 @@ from trackflowd.listeners import Listeners, address_of
 CODE = """
 import os, sys
 from trackflowd import activation
+from trackflowd.config import load
 for place, fd in enumerate(map(int, sys.argv[1:])):
     os.dup2(fd, 3 + place)
 env = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sys.argv) - 1), "LISTEN_FDNAMES": "a:b"}
-for sock in activation.take(env):
+for sock in activation.take(env, load(None, [], {})).events:
     print(sock.fileno(), sock.getsockname()[1], sock.getblocking(), sock.get_inheritable())
 print(env)
 """
@@ -57,21 +60,18 @@ def test_listening_sockets_are_taken_in_order(open_sockets: Listeners) -> None:
 
 def test_what_is_another_s_is_left_alone() -> None:
     env = {"LISTEN_PID": "1", "LISTEN_FDS": "1"}
-    assert activation.take(env) == []
-    assert activation.take({"LISTEN_PID": str(os.getpid())}) == activation.take({}) == []
+    for one in (env, {"LISTEN_PID": str(os.getpid())}, {}):
+        assert activation.take(one, load(None, [], {})) == Handed()
     assert env == {}
 
 
-def test_what_is_no_listening_tcp_socket_is_refused_in_words() -> None:
+def test_what_is_of_no_use_is_refused_in_words() -> None:
     with (
         socket.socket() as idle,
         socket.socket(type=socket.SOCK_DGRAM) as datagrams,
-        socket.socket(socket.AF_UNIX) as local,
     ):
-        local.bind("")
-        local.listen()
-        for sock in (idle, datagrams, local):
-            assert "descriptor 3 that the service manager hands over is no listening TCP socket" in taken(sock).stderr
+        for sock in (idle, datagrams):
+            assert "descriptor 3 that the service manager hands over" in taken(sock).stderr
 
 
 def test_sockets_are_lent_and_stay_open(open_sockets: Listeners) -> None:
@@ -95,3 +95,62 @@ def test_there_are_no_more_workers_than_sockets(caplog: pytest.LogCaptureFixture
     assert not caplog.records
     assert activation.fitting(cfg, ["127.0.0.1:1"], 3).daemon.workers == 3
     assert "3 of 4 workers" in caplog.text
+
+
+def handed(monkeypatch: pytest.MonkeyPatch, names: str, sockets: Sequence[socket.socket], *sets: str) -> Handed:
+    """What these are taken for, in this process."""
+    for place, sock in enumerate(sockets):
+        os.dup2(sock.fileno(), 300 + place)
+    monkeypatch.setattr(activation, "FIRST", 300)  # at 3 there is something of pytest's
+    env = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names}
+    return activation.take(env, load(None, list(sets), {}))
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[socket.socket]:
+    """A listening unix socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "control.sock"))
+        sock.listen()
+        yield sock
+
+
+def test_names_say_what_each_is_for(
+    monkeypatch: pytest.MonkeyPatch, open_sockets: Listeners, local: socket.socket
+) -> None:
+    control = f"control.socket={local.getsockname()}"
+    for name in ("control", "trackflowd.socket"):
+        got = handed(
+            monkeypatch,
+            f"events:admin:{name}:other",
+            [*open_sockets.sockets[:2], local, open_sockets.sockets[2]],
+            control,
+        )
+        assert [sock.fileno() for sock in got.events] == [300, 303]
+        assert got.admin is not None and got.admin.fileno() == 301
+        assert got.control is not None and got.control.getsockname() == local.getsockname()
+        for sock in (*got.events, got.admin, got.control):
+            sock.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "sets", "said"),
+    [
+        ("admin", ("admin.listen=",), "admin.listen is off"),
+        ("admin:admin", (), "two sockets as admin"),
+        ("control", (), "as control that is TCP"),
+    ],
+)
+def test_a_socket_that_does_not_fit_its_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, open_sockets: Listeners, names: str, sets: Sequence[str], said: str
+) -> None:
+    count = len(names.split(":"))
+    with pytest.raises(ConfigError, match=said):
+        handed(monkeypatch, names, open_sockets.sockets[:count], *sets)
+
+
+def test_a_control_socket_is_where_the_options_have_it(monkeypatch: pytest.MonkeyPatch, local: socket.socket) -> None:
+    with pytest.raises(ConfigError, match="is /elsewhere/s, but the service manager hands over one at"):
+        handed(monkeypatch, "control", [local], "control.socket=/elsewhere/s")
+    with pytest.raises(ConfigError, match="as events that is a unix socket"):
+        handed(monkeypatch, "events", [local])

@@ -246,3 +246,24 @@ def test_no_story_starts_a_second_child_while_one_lives(story: list[str]) -> Non
             child.spawned(now)
             alive, beat = True, 0.0
         assert (child.phase in fleet.FILLED) == alive
+
+
+def test_a_seat_is_stuck_when_nobody_looks_starts_or_reaps_and_not_while_the_policy_runs() -> None:
+    late = fleet.STUCK + 0.1
+    working = started(now=100.0)
+    assert not working.stuck(100.0 + fleet.STUCK)
+    assert working.stuck(100.0 + late)
+
+    waiting = seat()
+    waiting.due = 100.0
+    assert not waiting.stuck(100.0 + fleet.STUCK)
+    assert waiting.stuck(100.0 + late)
+
+    hung = started(now=100.0)
+    looks = [hung.look(100.0 + tick / 10, up(100.0)) for tick in range(1, 400)]
+    assert Action.KILL in looks
+    assert phase(hung) is Phase.KILLED
+    assert not hung.stuck(131.0)
+    assert hung.stuck(131.0 + late)  # it was sent SIGKILL 30.1 s after its last sign, and is still there
+    hung.look(170.0, Sight(0.0, False, -9))
+    assert not hung.stuck(170.0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,16 @@ def test_a_unix_socket_is_one_many_times_and_its_file_goes_with_it(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
     Listeners.open([address], 1, 64).close()
     inherited.close()
+
+
+def test_a_taken_port_is_waited_for_as_long_as_is_said() -> None:
+    opened = Listeners.open(["127.0.0.1:0"], 1, 64)
+    timer = threading.Timer(0.2, opened.close)
+    timer.start()
+    again = Listeners.open(list(opened.addresses), 1, 64, patience=60)
+    timer.join()
+    assert again.addresses == opened.addresses
+    again.close()
 
 
 def test_ipv6_is_served_apart_from_ipv4() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -74,10 +75,13 @@ class Admin:
         address: "host:port"; port 0: any free one.
         routes: the table.
         tokens: who may ask.
+        lent: a socket that listens there and stays whose it is; None: one is made.
     """
 
-    def __init__(self, address: str, routes: Sequence[Route], tokens: Tokens) -> None:
-        self._server = Server(address, self._answer)
+    def __init__(
+        self, address: str, routes: Sequence[Route], tokens: Tokens, lent: socket.socket | None = None
+    ) -> None:
+        self._server = Server(address, self._answer, lent)
         self._routes = routes
         self._tokens = tokens
         self._listens = False

@@ -61,14 +61,16 @@ class Server:
     Args:
         address: "host:port"; port 0: any free one.
         answer: gives the answer to a request; never raises.
+        lent: a socket that listens there; None: one is made.
 
     Attributes:
         address: the real one, once it listens.
         refused: how often by code, of what never came to be a request.
     """
 
-    def __init__(self, address: str, answer: Answerer) -> None:
+    def __init__(self, address: str, answer: Answerer, lent: socket.socket | None = None) -> None:
         self.address = address
+        self._lent = lent
         self.answer = answer
         self.connections: dict[_Connection, asyncio.Task[None]] = {}
         self.refused: Counter[str] = Counter()
@@ -80,7 +82,7 @@ class Server:
         Raises:
             ConfigError: the address cannot be used.
         """
-        sock = listeners.bind(self.address, "admin.listen")
+        sock = self._lent or listeners.bind(self.address, "admin.listen")
         self.address = listeners.address_of(sock)
         self._server = await asyncio.start_server(self._connected, sock=sock, limit=_READ)
 

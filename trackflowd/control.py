@@ -61,14 +61,23 @@ class Control:
         handlers: of commands that are answered, by name; called with the command's arguments by keyword.
         openers: of commands that stream, by name.
         audit: where acting commands are noted.
+        lent: a socket that listens at path and stays whose it is; None: one is made.
     """
 
-    def __init__(self, path: str, handlers: Mapping[str, Handler], openers: Mapping[str, Opener], audit: Audit) -> None:
+    def __init__(
+        self,
+        path: str,
+        handlers: Mapping[str, Handler],
+        openers: Mapping[str, Opener],
+        audit: Audit,
+        lent: socket.socket | None = None,
+    ) -> None:
         self.path = path
         self.handlers = handlers
         self.openers = openers
         self.audit = audit
         self.clients: set[_Client] = set()
+        self._lent = lent
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -77,8 +86,8 @@ class Control:
         Raises:
             ConfigError: the path cannot be used, or another daemon listens on it.
         """
-        sock = listen(self.path)
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self), sock=sock)
+        sock = self._lent or listen(self.path)
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Client(self), sock=sock)
 
     def admit(self, client: _Client) -> bool:
         """Take a client in; False: there is no place for it."""
@@ -94,12 +103,13 @@ class Control:
         return True
 
     def close(self) -> None:
-        """Stop, close every client, remove the socket."""
+        """Stop, close every client, remove the socket if it is ours."""
         if self._server is not None:
             self._server.close()
             self._server = None
             try:
-                os.unlink(self.path)
+                if self._lent is None:
+                    os.unlink(self.path)
             except OSError as error:
                 log.warning("%s cannot be removed: %s", self.path, error.strerror)
         for client in list(self.clients):

@@ -38,6 +38,9 @@ BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 10.0
 #: A child that ran so long (s) starts its backoff anew when it ends.
 STABLE = 30.0
+#: Time (s) after which what is to happen to a seat should have: a look at it, a start that is due, the end of a
+#: process that was sent SIGKILL (one that writes to a slow disk ends when that has answered).
+STUCK = 30.0
 
 
 class Phase(enum.Enum):
@@ -130,6 +133,7 @@ class Seat:
         self._began = 0.0
         self._heard = 0.0  # silence is counted from here on at the earliest
         self._looked = 0.0
+        self._killed = 0.0
 
     @property
     def name(self) -> str:
@@ -186,9 +190,18 @@ class Seat:
         if self.phase is Phase.STARTING:
             patience = max(patience, START_PATIENCE[self.role])
         if self.phase in (Phase.STARTING, Phase.SILENT) and self.silence > patience:
+            self._killed = self._looked
             self._move(Event.STALLED)
             return Action.KILL
         return None
+
+    def stuck(self, now: float) -> bool:
+        """Whether neither the child's work nor its replacement goes on: the policy is not followed, or of no help."""
+        if self.phase is Phase.WAITING:
+            return now - self.due > STUCK
+        if self.phase is Phase.KILLED:
+            return now - self._killed > STUCK
+        return self.phase in FILLED and now - self._looked > STUCK
 
     def _exited(self, now: float, code: int) -> None:
         if now - self._began >= STABLE:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import time
 from collections.abc import Sequence
 
 from trackflowd import unixsocket
@@ -20,6 +21,8 @@ from trackflowd.shared import MAX_LISTENERS
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two tries at a port that is taken.
+RETRY = 0.1
 #: Sockets of each address at least: shares stay equal when 1, 2, 3, 4 or 6 workers become another of these numbers.
 EVEN = 12
 
@@ -48,13 +51,14 @@ class Listeners:
         self._files = [unixsocket.Trace(path) for path in paths]
 
     @classmethod
-    def open(cls, addresses: Sequence[str], count: int, backlog: int) -> Listeners:
+    def open(cls, addresses: Sequence[str], count: int, backlog: int, patience: float = 0.0) -> Listeners:
         """Bind and listen.
 
         Args:
             addresses: as ``http.listen`` has them; port 0: any free one.
             count: sockets for each address; fewer if all together would be above 64.
             backlog: connections the kernel queues at each socket.
+            patience: seconds a taken port is tried again.
 
         Raises:
             ConfigError: an address is taken, not this machine's, not allowed, or makes no sense.
@@ -63,7 +67,7 @@ class Listeners:
         groups: list[list[socket.socket]] = []
         try:
             for address in addresses:
-                groups.append(_group(read_endpoint(address), count, backlog))
+                groups.append(_awaited(read_endpoint(address), count, backlog, time.monotonic() + patience))
         except BaseException:
             cls._of(groups).close()
             raise
@@ -113,6 +117,16 @@ class Listeners:
             except OSError as error:
                 log.warning("a unix socket of http.listen cannot be removed: %s", error)
         self.sockets, self._files = [], []
+
+
+def _awaited(endpoint: Endpoint, count: int, backlog: int, until: float) -> list[socket.socket]:
+    while True:
+        try:
+            return _group(endpoint, count, backlog)
+        except PortTaken:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(RETRY)
 
 
 def _refuse_more(sock: socket.socket) -> None:

@@ -17,6 +17,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import log as logs
@@ -61,19 +62,23 @@ class Reloader:
             ControlError: the daemon is stopping.
         """
         async with self._one_at_a_time:
-            daemon = self._daemon
-            if self._source is None:
-                raise ControlError("this daemon was started without a configuration it could read again")
-            wanted = await asyncio.to_thread(self._source.load, daemon.cfg)
-            await asyncio.to_thread(sealing.check, wanted.tls)
-            keys = changed(daemon.cfg, wanted)
-            restart = [key for key in keys if not self._may_change(key, wanted)]
-            told = {"changed": [_told(key, daemon.cfg, wanted) for key in keys], "restart": restart}
-            if not dry_run:
-                if daemon.stopping:
-                    raise ControlError("the daemon is stopping", "its next start reads the options anyway")
-                await self._apply(with_values(daemon.cfg, wanted, set(keys) - set(restart)))
-            return {**told, "applied": not dry_run}
+            with nullcontext() if dry_run else self._daemon.unit.reloading():
+                return await self._reload(dry_run)
+
+    async def _reload(self, dry_run: bool) -> dict[str, Any]:
+        daemon = self._daemon
+        if self._source is None:
+            raise ControlError("this daemon was started without a configuration it could read again")
+        wanted = await asyncio.to_thread(self._source.load, daemon.cfg)
+        await asyncio.to_thread(sealing.check, wanted.tls)
+        keys = changed(daemon.cfg, wanted)
+        restart = [key for key in keys if not self._may_change(key, wanted)]
+        told = {"changed": [_told(key, daemon.cfg, wanted) for key in keys], "restart": restart}
+        if not dry_run:
+            if daemon.stopping:
+                raise ControlError("the daemon is stopping", "its next start reads the options anyway")
+            await self._apply(with_values(daemon.cfg, wanted, set(keys) - set(restart)))
+        return {**told, "applied": not dry_run}
 
     async def by_signal(self) -> None:
         """The same on SIGHUP: what comes of it is in the log."""

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -39,7 +40,7 @@ from trackflowd.drain import Drain, Stage, verdict
 from trackflowd.errors import TrackflowError
 from trackflowd.history import History
 from trackflowd.keys import Keys
-from trackflowd.listeners import Listeners, PortTaken, shares
+from trackflowd.listeners import Listeners, shares
 from trackflowd.logbook import LogBook
 from trackflowd.mail import Mail
 from trackflowd.notify import Notifier
@@ -125,7 +126,8 @@ class Supervisor:
                 log.warning('ring.durability is "disk", but %s', doubt)
             self.state = State(self.data_dir.path)
             self.sealing = Sealing(cfg.tls)
-            self.listeners = self._listen()
+            handed = activation.take(os.environ, cfg)
+            self.listeners = self._listen(handed.events)
             cfg = self.cfg
             self.crew = Crew(cfg, self.listeners, self.mail.received, self.logbook.fd)
             self.crew.seal(self.sealing.pairs)
@@ -142,29 +144,23 @@ class Supervisor:
             self.unit = Unit(self, Notifier.take(os.environ))
             self._commands = Commands(self)
             commands = self._commands.handlers(), self._commands.openers()
-            self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path))
+            self.control = Control(cfg.control.socket, *commands, Audit(self.data_dir.path), handed.control)
             desk = Desk(self.control.handlers, lambda: self.cfg.query.max_seconds, self.control.audit)
             table = routes(desk, {"/healthz": self._healthz, "/readyz": self._readyz}, self.vitals.metrics)
-            self.admin = Admin(cfg.admin.listen, table, self.tokens)
+            self.admin = Admin(cfg.admin.listen, table, self.tokens, handed.admin)
         except BaseException:
             self.logbook.close()
             self.data_dir.close()
             raise
 
-    def _listen(self) -> Listeners:
-        if lent := activation.take(os.environ):
+    def _listen(self, lent: Sequence[socket.socket]) -> Listeners:
+        if lent:
             listeners = Listeners.borrow(lent)
             self.cfg = activation.fitting(self.cfg, listeners.addresses, listeners.each)
             return listeners
-        until = time.monotonic() + (PORT_WAIT if self.data_dir.unclean else 0.0)
-        while True:
-            try:
-                each = shares(self.cfg.daemon.workers, len(os.sched_getaffinity(0)))
-                return Listeners.open(self.cfg.http.listen, each, self.cfg.http.backlog)
-            except PortTaken:
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(TICK)
+        each = shares(self.cfg.daemon.workers, len(os.sched_getaffinity(0)))
+        patience = PORT_WAIT if self.data_dir.unclean else 0.0
+        return Listeners.open(self.cfg.http.listen, each, self.cfg.http.backlog, patience)
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
