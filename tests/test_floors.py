@@ -92,6 +92,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "processes",
         (
             "worker",
+            "line",
             "entrances",
             "porch",
             "sealed",
@@ -244,6 +245,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "task_restore": "walks through both; tests/process/test_backup.py",
     "proto.certificate": "read for certificates; tests/test_certificates.py",
     "tlssection": "a part of sections; tests/test_config.py and tests/test_config_text.py",
+    "line": "a worker's end of its channel; tests/test_worker_operate.py",
     "sections": "the table of options; tests/test_config.py and tests/test_config_text.py",
 }
 

@@ -256,8 +256,8 @@ def test_an_automatic_size_of_rings_stays_when_the_number_of_workers_changes() -
 
 def test_these_options_may_change_and_each_is_taken_on_by_the_process_that_reads_it() -> None:
     """Workers take on http, geo and (with the supervisor: test_sealing, test_sealed) tls, the flusher spool, batch and
-    query, all of them log: test_…_operate; the mode goes into the snapshot: test_commands_sites."""
-    live = {"log", "http", "geo", "spool", "batch", "query", "tls"}
+    query, all of them log: test_…_operate; those of sites go into the snapshot: test_commands_sites, test_snapshot."""
+    live = {"log", "http", "geo", "spool", "batch", "query", "tls", "sites"}
     meant = {key for key in OPTIONS if key.partition(".")[0] in live} - {"http.listen", "http.backlog"}
-    meant |= {"daemon.workers", "daemon.drain_timeout", "sites.mode"}
+    meant |= {"daemon.workers", "daemon.drain_timeout"}
     assert {key for key, row in OPTIONS.items() if row.spec.reload} == meant

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -38,14 +38,14 @@ from trackflowd.enrich.finish import Finisher, Row, as_dict
 from trackflowd.enrich.geo import Geo
 from trackflowd.enrich.visitor import Salt
 from trackflowd.entrances import Entrances
-from trackflowd.errors import ConfigError, ControlError, DataDirError, RingDamaged, TrackflowError
+from trackflowd.errors import ConfigError, DataDirError, RingDamaged, TrackflowError
 from trackflowd.histogram import Tally
 from trackflowd.intake import Intake
 from trackflowd.keeper import CallSoon, Keeper, SyncedKeeper
 from trackflowd.ledger import Ledger
+from trackflowd.line import Line
 from trackflowd.policy import Policy
 from trackflowd.proto import dialects
-from trackflowd.proto.control import Decoder, encode
 from trackflowd.shared import Page, State
 
 log = logging.getLogger(__name__)
@@ -89,72 +89,6 @@ def read_snapshot(path: Path) -> Snapshot:
 
 def _geo_of(cfg: configuration.Config) -> Geo:
     return Geo(cfg.geo.database or str(Path(cfg.daemon.data_dir) / "geo"), cfg.geo.check_every)
-
-
-class Channel(asyncio.Protocol):
-    """This end of the socketpair with the supervisor.
-
-    Args:
-        calls: what it may ask, by name; arguments come by keyword.
-        lost: called when its end is closed.
-    """
-
-    def __init__(self, calls: dict[str, Callable[..., Any]], lost: Callable[[], None]) -> None:
-        self._calls = calls
-        self._lost = lost
-        self._decoder = Decoder()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
-        transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the supervisor."""
-        try:
-            messages = self._decoder.feed(data)
-        except ControlError as error:
-            log.error("channel: %s", error)
-            if self._transport is not None:
-                self._transport.abort()
-            return
-        for message in messages:
-            if message.get("type") == "call":
-                self._answer(message)
-
-    def _answer(self, message: dict[str, Any]) -> None:
-        number, name = message.get("id", 0), str(message.get("name"))
-        call = self._calls.get(name)
-        if call is None:
-            self._refuse(number, "unknown_command", f"a worker knows no {name!r}")
-            return
-        try:
-            value = call(**(message.get("args") or {}))
-        except TypeError as error:
-            self._refuse(number, "bad_arguments", str(error))
-        except TrackflowError as error:
-            self._refuse(number, error.code, str(error))
-        else:
-            self.say({"type": "reply", "id": number, "ok": True, "value": value})
-
-    def _refuse(self, number: object, code: str, text: str) -> None:
-        self.say({"type": "reply", "id": number, "ok": False, "error": {"code": code, "text": text, "hint": ""}})
-
-    def say(self, message: dict[str, Any]) -> None:
-        """Send a message."""
-        if self._transport is not None:
-            self._transport.write(encode(message))
-
-    @property
-    def unread(self) -> int:
-        """Bytes the supervisor has not taken yet."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The supervisor is gone."""
-        self._transport = None
-        self._lost()
 
 
 class Worker:
@@ -209,7 +143,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         calls: dict[str, Callable[..., Any]] = {"drain": self.drain, "tail": self.tail, "geo": self.geo}
         calls |= {"lookup": self.lookup, "retire": self.retire, "reload": self.reload, "seal": self._entrances.seal}
-        _, line = await loop.create_unix_connection(lambda: Channel(calls, self.drain), sock=channel)
+        _, line = await loop.create_unix_connection(lambda: Line(calls, self.drain), sock=channel)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         self._finisher.warm()
         gc.collect()
@@ -280,7 +214,7 @@ class Worker:
         self._rows_left -= len(taken)
         self._rows.extend(taken)
 
-    async def _tick(self, loop: asyncio.AbstractEventLoop, line: Channel) -> None:
+    async def _tick(self, loop: asyncio.AbstractEventLoop, line: Line) -> None:
         now = time.monotonic()
         self._slot.beat()
         self._intake.tick(time.time())
@@ -303,7 +237,7 @@ class Worker:
             self._tell_refused(line)
             self._each_second(now)
 
-    def _tell_refused(self, line: Channel) -> None:
+    def _tell_refused(self, line: Line) -> None:
         if rows := self._ledger.take():
             line.say({"type": "refused", "rows": rows})
 
