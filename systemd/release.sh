@@ -68,8 +68,7 @@ release_check() {
 
 # release_link NAME: by a rename, so that there is one or the other.
 release_link() {
-    ln -sfn "releases/$1" $BASE/current.new
-    mv -T $BASE/current.new $BASE/current
+    ln -sfn "releases/$1" $BASE/current.new && mv -T $BASE/current.new $BASE/current
 }
 
 # Whether the daemon says that what it takes reaches the store.
@@ -102,10 +101,14 @@ service_start() {
 release_activate() {
     was=$(release_current)
     state=$(systemctl is-active trackflowd.service || true)
+    if [ "$was" = "$1" ] && [ "$state" = active ]; then
+        say "$1 runs already"
+        return 0
+    fi
     # A store that is away now will be away for the new release, too: no reason to go back.
     delivers=no
     if [ "$was" ] && [ "$state" = active ] && service_delivers; then delivers=yes; fi
-    release_link "$1"
+    release_link "$1" || return 1
     if [ "$was" ] && [ "$state" = inactive ]; then
         say "$1 is in place; the daemon was stopped and stays so"
         return 0

@@ -105,6 +105,20 @@ def test_the_installed_configuration_keeps_events_here() -> None:
     assert tomllib.loads((SYSTEMD / "trackflow.toml").read_text())["store"]["url"] == "chdb:"
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--help"], 0, "make wheels && sudo systemd/install.sh"),
+        (["--nonsense"], 2, "usage:"),
+        (["--purge"], 1, "--purge goes with --uninstall"),
+        (["--wheels"], 1, "which directory?"),
+    ],
+)
+def test_install_sh_says_how_it_is_used_and_does_nothing(words: list[str], code: int, says: str) -> None:
+    done = run(SYSTEMD / "install.sh", *words)
+    assert (done.returncode, says in done.stdout + done.stderr) == (code, True)
+
+
 def certificate(directory: Path) -> Sequence[str]:
     names = (str(directory / "key.pem"), str(directory / "cert.pem"))
     made = run(

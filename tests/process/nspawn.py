@@ -5,7 +5,7 @@
     with Machine(tmp_path, binds={dist: "/mnt"}) as machine:     # boots; about 2 s
         machine.run("dpkg", "-i", "/mnt/trackflow.deb")           # as root inside; AssertionError unless it ends with 0
         machine.systemctl("restart", "trackflowd")
-        machine.until_active("trackflowd.service")
+        machine.until_ready()
         status, answer = machine.post({"site": "s", "name": "pageview"})
         machine.trackflow("status", "--json")                     # text
         machine.journal("trackflowd")                             # lines of its log
@@ -45,6 +45,7 @@ SUITE = "bookworm"
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "ca-certificates", "curl", "procps", "iproute2"),
 )
+PATH = "PATH=/usr/local/bin:/usr/sbin:/usr/bin"
 EVENTS = "http://127.0.0.1:8080/v1/events"
 
 
@@ -198,7 +199,7 @@ class Machine:
     # -------------------------------------------------------------- commands
 
     def _inside(self, words: Sequence[str]) -> list[str]:
-        return ["nsenter", "--target", str(self.leader), "--all", "--", "env", "-i", "PATH=/usr/sbin:/usr/bin", *words]
+        return ["nsenter", "--target", str(self.leader), "--all", "--", "env", "-i", PATH, *words]
 
     def try_run(self, *words: str, timeout: float = PATIENCE, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program inside, as root; what came of it."""
@@ -237,6 +238,26 @@ class Machine:
 
     # ------------------------------------------------------------- TrackFlow
 
+    def until_ready(self) -> None:
+        """Return once the daemon delivers, with each of its processes, and all of them know the sites there are."""
+        until(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        done = self.try_run("trackflow", "status", "--json")
+        if done.returncode != 0:
+            return False
+        status = json.loads(done.stdout)
+        newest = status["sites"]["snapshot"]
+        return bool(status["health"]["ready"]) and all(
+            row["state"] == "ready" and row.get("snapshot", newest) == newest for row in status["processes"]
+        )
+
+    def register(self, site: str) -> None:
+        """Make a site known; from then on every worker takes its events."""
+        self.until_ready()
+        self.trackflow("sites", "add", site)
+        self.until_ready()
+
     def trackflow(self, *words: str) -> str:
         """What the operator's tool answers root."""
         return self.run("trackflow", *words)
@@ -248,7 +269,7 @@ class Machine:
     def post(self, events: object, url: str = EVENTS) -> tuple[int, dict[str, Any]]:
         """POST events; status and decoded answer. 0 where nobody answers."""
         done = self.try_run(
-            *("curl", "-sS", "-m", str(int(PATIENCE)), "-w", "\n%{http_code}", "--data-binary", "@-", url),
+            *("curl", "-sS", "--max-time", str(int(PATIENCE)), "-w", "\n%{http_code}", "--data-binary", "@-", url),
             stdin=json.dumps(events),
         )
         body, _, code = done.stdout.rpartition("\n")
@@ -256,11 +277,10 @@ class Machine:
 
 
 @contextmanager
-def installed(directory: Path) -> Iterator[Machine]:
+def installed(directory: Path, binds: Mapping[Path, str] | None = None) -> Iterator[Machine]:
     """A booted machine with this tree's package, its daemon up, and the site "shop"."""
     package = deb()
-    with Machine(directory, {package.parent: "/mnt"}) as machine:
+    with Machine(directory, {package.parent: "/mnt", **(binds or {})}) as machine:
         machine.run("dpkg", "--install", f"/mnt/{package.name}")
-        machine.until_active("trackflowd.service")
-        machine.trackflow("sites", "add", "shop")
+        machine.register("shop")
         yield machine

@@ -62,13 +62,20 @@ def deb_of(source: Path) -> Path:
     return _package(source, source / "dist")
 
 
+def built_wheels(source: Path, dist: Path | None = None) -> Path:
+    """The wheels of a tree, in ``dist/wheels`` of it."""
+    wheels = (dist or source / "dist") / "wheels"
+    built(sys.executable, str(source / "tools" / "wheels"), str(wheels))
+    return wheels
+
+
 def _package(source: Path, dist: Path) -> Path:
     stamp, state = dist / "stamp", _state(source)
     if not (stamp.exists() and stamp.read_text() == state):
         for old in dist.glob("*.deb"):
             old.unlink()
-        built(sys.executable, str(source / "tools" / "wheels"), str(dist / "wheels"))
-        built(str(source / "tools" / "deb"), WHEELS=str(dist / "wheels"), DIST=str(dist), VERSION="")
+        wheels = built_wheels(source, dist)
+        built(str(source / "tools" / "deb"), WHEELS=str(wheels), DIST=str(dist), VERSION="")
         stamp.write_text(state)
     (found,) = dist.glob("*.deb")
     return found
