@@ -54,19 +54,19 @@ def erasure() -> Json:
 def statistic(name: str) -> Json:
     """The answer of a statistic."""
     one = STATISTICS[name]
-    if name == "refused":
-        parts = {"totals": record({"refused": whole(), "left_out": whole()}), name: listed(_row(one.columns))}
-        return record(parts)
     heading = {
         "site": nullable(text()),
         "zone": text(),
         "period": schema("Period"),
         "where": listed(text()),
     }
+    if name == "refused":
+        totals = record({"refused": whole(), "left_out": whole()})
+        return record({**heading, "totals": totals, name: listed(_row(one.columns))})
     if name == "overview":
-        totals = {"totals": _row(TOTALS), "previous": _row(TOTALS), "previous_period": schema("Period")}
+        both = {"totals": _row(TOTALS), "previous": _row(TOTALS), "previous_period": schema("Period")}
         lists = {part: listed(_row(columns)) for part, _, columns in OVERVIEW}
-        return record({**heading, **totals, **lists}, ("previous", "previous_period"))
+        return record({**heading, **both, **lists}, ("previous", "previous_period"))
     if name == "live":
         minutes = record({"time": _DATE, "visitors": whole(), "views": whole()})
         lists = {part: listed(_row(columns)) for part, _, columns in OVERVIEW if part in ("pages", "countries")}

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.process.harness import PATIENCE, Daemon
+from tests.process.harness import PATIENCE, Daemon, until
 from trackflowd.admin_routes import described
 from trackflowd.stats import STATISTICS
 
@@ -65,12 +65,10 @@ ADMIN = list(operations("admin"))
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     sets = ("daemon.workers=1", "batch.max_age=0.05", "http.demo=true", "log.level=warning")
     with Daemon(tmp_path_factory.mktemp("openapi"), *sets) as daemon:
-        assert (
-            daemon.post(
-                {"site": "a", "name": "pageview", "id": "1", "user": "u", "url": "https://a/", "props": {"n": 1}}
-            )[0]
-            == 200
-        )
+        event = {"site": "a", "name": "pageview", "id": "1", "user": "u", "url": "https://a/", "props": {"n": 1}}
+        assert daemon.post(event)[0] == 200
+        assert daemon.post({"site": "a"})[0] == 400
+        until(lambda: daemon.call("stats", name="refused")["refused"])
         daemon.flush()
         yield daemon
 
