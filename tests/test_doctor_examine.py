@@ -45,6 +45,17 @@ def test_what_a_start_would_meet_is_looked_at(tmp_path: Path) -> None:
     assert [check for check in seen.values() if check.state == checks.FAIL] == []
 
 
+def test_listeners_are_looked_at_without_the_words_behind_them(tmp_path: Path) -> None:
+    words = ("127.0.0.1:0 proxy", f"unix:{tmp_path}/none/events.sock mode=0660")
+    ports = [
+        check
+        for check in examine(Subject(options(tmp_path, **{"http.listen": words}), None, None), 2.0)
+        if check.name == "port"
+    ]
+    assert [check.state for check in ports] == [checks.OK, checks.FAIL]
+    assert "http.listen 127.0.0.1:0 is free" in ports[0].text and "no directory" in ports[1].text
+
+
 def test_a_running_daemon_is_believed_about_its_ports_and_store(tmp_path: Path) -> None:
     here = options(tmp_path, **{"store.url": "clickhouse://u:***@h:8123/d"})
     seen = found(Subject(here, None, Running(status(), '{"version":"24.8.1"}')))

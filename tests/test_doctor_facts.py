@@ -81,6 +81,19 @@ def test_a_port_that_somebody_listens_at_is_taken() -> None:
     assert facts.listens(address) == ("", ""), "looking takes nothing"
 
 
+def test_a_unix_socket_is_taken_by_who_listens_there_and_not_by_a_dead_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "events.sock")
+    assert facts.listens_at_path(path) == ("", "")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen()
+        assert "somebody listens there" in facts.listens_at_path(path)[0]
+    assert facts.listens_at_path(path) == ("", "")
+    (tmp_path / "file").touch()
+    assert "no socket" in facts.listens_at_path(str(tmp_path / "file"))[0]
+    assert "no directory" in facts.listens_at_path("/no/where/events.sock")[0]
+
+
 @pytest.mark.parametrize("address", ["203.0.113.1:80", "no.such.host.invalid:80", "127.0.0.1:port"])
 def test_an_address_that_is_not_ours_cannot_be_listened_at(address: str) -> None:
     error, hint = facts.listens(address)

@@ -14,6 +14,7 @@ import psutil
 
 from trackflowd.doctor import checks, facts
 from trackflowd.doctor.checks import Check
+from trackflowd.endpoint import UNIX, read_endpoint
 from trackflowd.sink import probe
 
 #: A version in what a store says of itself, "PostgreSQL 15.18 on x86_64…".
@@ -129,7 +130,7 @@ def _disk(subject: Subject) -> list[Check]:
 
 def _ports(subject: Subject) -> list[Check]:
     options, running = subject.options, subject.running
-    wanted = [("http.listen", address) for address in options["http.listen"]]
+    wanted = [("http.listen", read_endpoint(text).address) for text in options["http.listen"]]
     if options["admin.listen"]:
         wanted.append(("admin.listen", options["admin.listen"]))
     if running is not None:
@@ -137,11 +138,17 @@ def _ports(subject: Subject) -> list[Check]:
         have = [("http.listen", address) for address in held["http"]]
         have += [("admin.listen", held["admin"])] if held["admin"] else []
         return [checks.port(option, address, True, "", "") for option, address in have]
-    seen = [(option, address, *facts.listens(address)) for option, address in wanted]
+    seen = [(option, address, *_listens(address)) for option, address in wanted]
     return [
         checks.port(option, address, False, error, hint, facts.holder(address) if error else None)
         for option, address, error, hint in seen
     ]
+
+
+def _listens(address: str) -> tuple[str, str]:
+    if address.startswith(UNIX):
+        return facts.listens_at_path(address.removeprefix(UNIX))
+    return facts.listens(address)
 
 
 def _store(subject: Subject, timeout_s: float) -> list[Check]:

@@ -7,6 +7,7 @@ be told on this system is None, and never an error.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import resource
@@ -169,6 +170,27 @@ def listens(address: str) -> tuple[str, str]:
         except OSError as error:
             return f"{address}: {error.strerror}", f"see who has it: ss -ltnp 'sport = :{port}'"
     return "", ""
+
+
+def listens_at_path(where: str) -> tuple[str, str]:
+    """The same of a unix socket."""
+    directory = os.path.dirname(where)
+    if not os.path.isdir(directory):
+        return f"{where}: there is no directory {directory}", f"make it: install -d -o USER {directory}"
+    try:
+        mode = os.lstat(where).st_mode
+    except OSError:
+        return "", ""  # whether it can be made there shows when the daemon's user does
+    if not stat.S_ISSOCK(mode):
+        return f"{where} is there and no socket", "move it away, or name another path"
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(where)
+        except OSError as error:
+            if error.errno != errno.EAGAIN:  # a full queue is somebody's queue
+                return "", ""  # left by one that was killed; a start replaces it
+    return f"{where}: somebody listens there", f"see who has it: ss -lxp src {where}"
 
 
 def holder(address: str) -> int | None:
