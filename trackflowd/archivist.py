@@ -68,7 +68,7 @@ class Archivist:
         self._sender = sender
         self._in_loop = in_loop
         if not busy(data_dir):
-            self._sweep()
+            self._sweep("")
 
     def calls(self) -> dict[str, Callable[..., Any]]:
         """The handlers, by the name of their call."""
@@ -81,12 +81,13 @@ class Archivist:
             "restore_end": self.end,
         }
 
-    def _sweep(self) -> None:
+    def _sweep(self, keep: str) -> None:
         """Remove what backups left that were killed: whoever makes one holds ``busy``'s lock meanwhile."""
         if self._archive is not None:
             self._archive.sweep()
         for path in (self._data_dir / OUT).glob("*"):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.name != keep:
+                shutil.rmtree(path, ignore_errors=True)
 
     # ------------------------------------------------------------------- out
 
@@ -116,9 +117,9 @@ class Archivist:
         return answer
 
     def _freeze(self, name: str, directory: Path) -> dict[str, Any]:
+        self._sweep(name)
         if self._archive is None:
             return {"store": self._sink.identity, "parts": "", "rows": None}
-        self._archive.release(name)
         frozen = self._archive.freeze(name)
         self._sink.confirm()  # a part the engine failed to write is whole in memory only
         (directory / MADE_BY).write_text(frozen.made_by)
