@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackflowd.proto.address import Proxies, normal
+from trackflowd.proto.address import Proxies, Walk, normal
 from trackflowd.proto.http import Connection, Limits
 
 PROXIES = Proxies(["10.0.0.0/8", "192.168.1.1/32", "2001:db8:1::/48", "::ffff:172.16.0.0/108"])
@@ -147,6 +147,20 @@ def test_several_lines_are_one_list(name: bytes) -> None:
 def test_no_header_breaks_it(header: bytes, old: bool) -> None:
     client = PROXIES.client("10.9.9.9", header if old else None, header)
     assert normal(client) == client
+
+
+@pytest.mark.parametrize(
+    ("sent", "old", "walk"),
+    [
+        (None, None, Walk("10.9.9.9", "", 0)),
+        (b"1.2.3.4, 203.0.113.9, 10.0.0.3", b"for=5.6.7.8", Walk("203.0.113.9", "x-forwarded-for", 2)),
+        (None, b"for=5.6.7.8", Walk("5.6.7.8", "forwarded", 1)),
+        (b"unknown, 10.0.0.3", None, Walk("10.0.0.3", "x-forwarded-for", 1)),
+        (b"unknown", None, Walk("10.9.9.9", "", 0)),
+    ],
+)
+def test_it_is_told_which_hop_named_the_client(sent: bytes | None, old: bytes | None, walk: Walk) -> None:
+    assert PROXIES.walk("10.9.9.9", sent, old) == walk
 
 
 def test_a_client_is_looked_up_once_and_forgotten_when_it_has_not_come_for_two_turns() -> None:

@@ -40,6 +40,7 @@ def test_the_commands_are_these() -> None:
         *("keys list", "keys add", "keys rotate", "keys revoke"),
         *("tokens list", "tokens add", "tokens rotate", "tokens revoke"),
         *("ring check", "ring dump", "geo update", "geo lookup", "geo ask", "verify", "doctor", "openapi"),
+        "debug request",
     ]
 
 

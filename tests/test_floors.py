@@ -101,6 +101,8 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "deferred",
             "intake",
             "admission",
+            "published",
+            "trial",
             "keeper",
             "static",
             "flusher",

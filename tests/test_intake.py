@@ -11,11 +11,11 @@ import pytest
 
 from tests import intakes
 from tests.workers import split_answers
-from trackflowd.intake import Intake, Peer, reply_to
+from trackflowd.intake import Intake, Peer
 from trackflowd.proto.http import Connection, Limits
 from trackflowd.proto.pixel import GIF
 from trackflowd.proto.refusals import refused
-from trackflowd.proto.request import Request
+from trackflowd.proto.request import Request, reply_to
 from trackflowd.ring.file import RingFile
 from trackflowd.ring.layout import TAIL_AT
 

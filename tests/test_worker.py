@@ -13,9 +13,9 @@ import pytest
 from tests.workers import PATIENCE, Served, post, read_all, split_answers, until, write_snapshot
 from trackflowd.counters import REQUEST
 from trackflowd.errors import DataDirError
+from trackflowd.published import read_snapshot
 from trackflowd.ring import file
 from trackflowd.shared import State
-from trackflowd.worker import read_snapshot
 
 EVENT = b'{"site":"example.org","name":"pageview","url":"https://example.org/a?utm_source=mail","id":"e-%d"}'
 

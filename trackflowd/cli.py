@@ -31,6 +31,7 @@ from trackflowd import (
     cli_ask,
     cli_backup,
     cli_console,
+    cli_debug,
     cli_doctor,
     cli_events,
     cli_keys,
@@ -182,6 +183,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_verify.add_commands(commands)
     cli_doctor.add_commands(commands)
     cli_openapi.add_commands(commands)
+    cli_debug.add_commands(commands)
     return parser
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from trackflowd import history, option
 from trackflowd.children import Unavailable
-from trackflowd.errors import TrackflowError
 from trackflowd.proto.control import BadRequest
 from trackflowd.sections import LOG_LEVELS
 
@@ -81,12 +80,28 @@ class OperateCommands:
             address = str(ipaddress.ip_address(ip))
         except ValueError:
             raise BadRequest("bad_arguments", "geo: ip is no IPv4 or IPv6 address") from None
+        found = await self._ask_a_worker("lookup", address=address)
+        built = found["built"]
+        age = round(max(time.time() - built, 0.0) / option.SECONDS["d"], 1) if built else None
+        return {"ip": address, **found, "age_days": age}
+
+    async def debug_request(self, request: str, peer: str) -> dict[str, Any]:
+        """What the daemon would decide for a request, by a worker's own code; nothing is stored or counted.
+
+        Raises:
+            BadRequest: no address, or not one whole request.
+            Unavailable: no worker answers.
+        """
+        if any(character > "\xff" for character in request):
+            raise BadRequest("bad_arguments", "debug_request: request is not bytes as latin-1 characters")
+        return await self._ask_a_worker("debug", request=request, peer=peer)
+
+    async def _ask_a_worker(self, name: str, **args: Any) -> dict[str, Any]:
+        """What the first worker that answers says; it speaks for all."""
         for child in self._daemon.crew.children("worker"):
             try:
-                found: dict[str, Any] = await child.channel.call("lookup", LOOKUP, address=address)
-            except TrackflowError:
+                found: dict[str, Any] = await child.channel.call(name, LOOKUP, **args)
+                return found
+            except Unavailable:
                 continue
-            built = found["built"]
-            age = round(max(time.time() - built, 0.0) / option.SECONDS["d"], 1) if built else None
-            return {"ip": address, **found, "age_days": age}
         raise Unavailable("no worker answers", "see `trackflow status`; try again")

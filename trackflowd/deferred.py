@@ -26,9 +26,9 @@ from typing import NamedTuple
 from trackflowd.door import Door
 from trackflowd.hall import Hall
 from trackflowd.histogram import GRAIN
-from trackflowd.intake import Intake, Reply, reply_to
+from trackflowd.intake import Intake
 from trackflowd.proto.http import REST
-from trackflowd.proto.request import Request
+from trackflowd.proto.request import Reply, Request, reply_to
 from trackflowd.ring.syncer import Syncer
 from trackflowd.sections import Http
 

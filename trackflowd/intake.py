@@ -21,7 +21,7 @@ from trackflowd.proto.address import Proxies
 from trackflowd.proto.dialects import Dialect, Limits, RefusedEvent
 from trackflowd.proto.inflate import MAGIC, plain
 from trackflowd.proto.refusals import refused
-from trackflowd.proto.request import Request
+from trackflowd.proto.request import Reply, Request, reply_to
 from trackflowd.proto.responses import Responses, cors, not_counted, preflight
 from trackflowd.ring.writer import Writer
 from trackflowd.sections import Http
@@ -46,24 +46,10 @@ class Peer(NamedTuple):
     trusted: bool
 
 
-class Reply(NamedTuple):
-    """What an answer takes from its request (see ``responses``); nothing in it is personal."""
-
-    origin: bytes | None
-    keep_alive: bool
-    old: bool
-    bodiless: bool
-
-
 Handler = Callable[[Request, Peer], bytes]
 Append = Callable[[Sequence[Row]], None]
 #: From a request's headers (but for the address a proxy names) to the handler of all requests with such headers.
 Prepare = Callable[[dict[bytes, bytes]], Handler]
-
-
-def reply_to(request: Request) -> Reply:
-    """Form of the answer to a request."""
-    return Reply(request.headers.get(b"origin"), request.keep_alive, request.old, request.method == b"HEAD")
 
 
 class Intake:

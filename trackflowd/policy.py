@@ -15,6 +15,7 @@ not asked of it. All of it is pure: snapshot, headers and address in, a code out
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import hashlib
 import re
@@ -210,6 +211,12 @@ class Policy:
         # not in the snapshot of an earlier version, which a start on a full disk has to do with
         address_limit = limits.of_address(snapshot.get("address_rate", 0.0), snapshot.get("address_burst", 0.0))
         return cls(snapshot["mode"], sites, keys, address_limit)
+
+    def apart(self) -> Policy:
+        """The same for looking only: which keys are used is not noted, and nothing is taken of limits."""
+        other = copy.copy(self)
+        other.used, other.meter = set(), None
+        return other
 
     def rules(self, site: str) -> Rules | None:
         """Of a site; None: it may not send."""

@@ -23,9 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgpack
+from typing import Any
 
 from trackflowd import config as configuration
 from trackflowd import log as logs
@@ -36,7 +34,6 @@ from trackflowd.counters import REQUEST
 from trackflowd.door import Door
 from trackflowd.enrich.finish import Finisher, Row, as_dict
 from trackflowd.enrich.geo import Geo
-from trackflowd.enrich.visitor import Salt
 from trackflowd.entrances import Entrances
 from trackflowd.errors import ConfigError, DataDirError, RingDamaged, TrackflowError
 from trackflowd.histogram import Tally
@@ -44,9 +41,11 @@ from trackflowd.intake import Intake
 from trackflowd.keeper import CallSoon, Keeper, SyncedKeeper
 from trackflowd.ledger import Ledger
 from trackflowd.line import Line
-from trackflowd.policy import Policy
 from trackflowd.proto import dialects
+from trackflowd.proto.control import BadRequest
+from trackflowd.published import read_snapshot
 from trackflowd.shared import Page, State
+from trackflowd.trial import Trial
 
 log = logging.getLogger(__name__)
 
@@ -56,35 +55,6 @@ TICK = 0.1
 TAIL_ROWS = 200
 #: Unread bytes of the channel above which rows are left out.
 TAIL_UNREAD = 1024 * 1024
-
-
-class Snapshot(NamedTuple):
-    """What the supervisor publishes for workers.
-
-    Args:
-        salts: living ones.
-        policy: sites and keys.
-    """
-
-    salts: list[Salt]
-    policy: Policy
-
-
-def read_snapshot(path: Path) -> Snapshot:
-    """The supervisor's snapshot.
-
-    Raises:
-        DataDirError: not there, or not one.
-    """
-    try:
-        snapshot = msgpack.unpackb(path.read_bytes())
-        names = ("day", "from_ms", "to_ms", "salt")
-        salts = [Salt(**{key: salt[key] for key in names}) for salt in snapshot["salts"]]
-        return Snapshot(salts, Policy.of(snapshot))
-    except OSError as error:
-        raise DataDirError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataDirError(f"{path} is not a snapshot of this version: {error}") from error
 
 
 def _geo_of(cfg: configuration.Config) -> Geo:
@@ -121,6 +91,7 @@ class Worker:
         self._buckets = buckets
         snapshot = read_snapshot(self._snapshot)
         snapshot.policy.meter = buckets
+        self._salts = snapshot.salts
         self._finisher = Finisher(self._geo, snapshot.salts)
         keeper = SyncedKeeper if cfg.ring.durability == "disk" else Keeper
         self._keeper = keeper(data_dir / "rings", index, cfg.ring.size)
@@ -142,7 +113,8 @@ class Worker:
         """Work until drained."""
         loop = asyncio.get_running_loop()
         calls: dict[str, Callable[..., Any]] = {"drain": self.drain, "tail": self.tail, "geo": self.geo}
-        calls |= {"lookup": self.lookup, "retire": self.retire, "reload": self.reload, "seal": self._entrances.seal}
+        calls |= {"lookup": self.lookup, "retire": self.retire, "reload": self.reload, "debug": self.debug}
+        calls["seal"] = self._entrances.seal
         _, line = await loop.create_unix_connection(lambda: Line(calls, self.drain), sock=channel)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         self._finisher.warm()
@@ -209,6 +181,21 @@ class Worker:
         open_file = {"database": info[0].path, "built": info[0].built} if info else {"database": None, "built": None}
         return {**self._geo.lookup(address)._asdict(), **open_file}
 
+    def debug(self, request: str, peer: str) -> dict[str, Any]:
+        """What would be decided for a request (its bytes as latin-1) of this address; nothing comes of it."""
+        try:
+            return self._trial().raw(request.encode("latin-1"), peer)
+        except TrackflowError:
+            raise
+        except Exception as error:
+            log.exception("a trial has failed")
+            raise BadRequest("error", f"the worker cannot say: {error!r}", "its log has more") from error
+
+    def _trial(self) -> Trial:
+        intake, cfg = self._intake, self._cfg
+        args = intake.policy, self._geo, self._salts, cfg.ring.size, time.time(), intake.ring_failed
+        return Trial(cfg.http, *args)
+
     def _keep(self, rows: Sequence[Row]) -> None:
         taken = rows[: self._rows_left]
         self._rows_left -= len(taken)
@@ -257,6 +244,7 @@ class Worker:
             snapshot = read_snapshot(self._snapshot)
             snapshot.policy.meter = self._buckets
             self._finisher.swap_salts(snapshot.salts)
+            self._salts = snapshot.salts
             self._intake.policy = snapshot.policy
         except (DataDirError, ValueError) as error:
             log.error("salts, sites and keys stay as they were: %s", error)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from trackflowd.enrich import agent as agents
@@ -22,7 +23,7 @@ from trackflowd.enrich import url as urls
 from trackflowd.enrich import visitor
 from trackflowd.enrich.cache import Generations
 from trackflowd.enrich.geo import NOWHERE, Geo
-from trackflowd.event import bound, cut
+from trackflowd.event import PartName, bound, cut
 from trackflowd.proto import record
 from trackflowd.ring.layout import ATTEMPT, CLIENT_ID
 
@@ -203,6 +204,21 @@ class Finisher:
     def is_bot(self, agent: bytes | str) -> bool:
         """Whether a bot rule flags a User-Agent."""
         return bool((self._get_agent(agent) or self._agent(agent))[1])
+
+    def about(self, agent: bytes | str, address: str) -> dict[str, dict[str, Any]]:
+        """What is made of a User-Agent and of an address: the parts ``agent`` and ``place`` of a row, by columns."""
+        parts: dict[PartName, bytes] = {
+            "agent": (self._get_agent(agent) or self._agent(agent))[0],
+            "place": (self._get_place(address) or self._place(address))[0],
+        }
+        return {
+            name: dict(zip(record.PART_FIELDS[name], record.decode_part(record.unpack(part)), strict=True))
+            for name, part in parts.items()
+        }
+
+    def salt_day(self, time_ms: int) -> str:
+        """Day (UTC) whose salt numbers the visitor of an event of that time, ms since 1970 UTC."""
+        return datetime.fromtimestamp(self._visitors.day_ms(time_ms) / 1000, UTC).date().isoformat()
 
     # What follows runs when a cache does not know the answer.
 

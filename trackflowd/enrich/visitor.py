@@ -94,6 +94,10 @@ class Visitors:
             self._enter(keyed)
         return keyed.number(site, address, agent)
 
+    def day_ms(self, time_ms: int) -> int:
+        """When the day of the salt that ``number`` takes for a time begins, ms since 1970 UTC."""
+        return self._of(time_ms).from_ms
+
     def _enter(self, keyed: _Keyed) -> None:
         """Make a day the current one. Only forward: late events of yesterday do not throw out today."""
         self._keyed, self._from, self._to = keyed, keyed.from_ms, keyed.to_ms

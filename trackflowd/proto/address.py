@@ -17,6 +17,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from trackflowd.enrich.cache import Generations
 
@@ -59,6 +60,20 @@ def _number(address: str) -> int:
         return int(ipaddress.IPv6Address(address))
     a, b, c, d = address.split(".")
     return int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d)
+
+
+class Walk(NamedTuple):
+    """Where a client's address was found.
+
+    Args:
+        address: the client's.
+        header: that named it, lower-case; "": it is the peer.
+        hop: which hop of that header, the rightmost is 1; 0: the peer.
+    """
+
+    address: str
+    header: str
+    hop: int
 
 
 class Proxies:
@@ -105,7 +120,7 @@ class Proxies:
         key = (peer, forwarded_for, forwarded)
         address = self._get(key) or self._known.promote(key)
         if address is None:
-            address = self._walk(peer, forwarded_for, forwarded)
+            address = self.walk(peer, forwarded_for, forwarded).address
             if sum(map(len, filter(None, key))) <= _LONGEST:
                 self._known.put(key, address)
         return address
@@ -114,21 +129,24 @@ class Proxies:
         """Let go of the clients that did not come since the last call."""
         self._known.turn()
 
-    def _walk(self, peer: str, forwarded_for: bytes | None, forwarded: bytes | None) -> str:
+    def walk(self, peer: str, forwarded_for: bytes | None, forwarded: bytes | None) -> Walk:
+        """What ``client`` does, and how it came to the address."""
+        last = Walk(peer, "", 0)
         if forwarded_for is not None:
+            header = "x-forwarded-for"
             hops: Iterator[str] = reversed(forwarded_for.decode("latin-1").split(","))
         elif forwarded is not None:
+            header = "forwarded"
             hops = map(_node, _elements(forwarded.decode("latin-1")))
         else:
-            return peer
-        last = peer
-        for _, hop in zip(range(_MAX_HOPS), hops, strict=False):
+            return last
+        for number, hop in zip(range(1, _MAX_HOPS + 1), hops, strict=False):
             address = normal(hop)
             if address is None:
                 return last
+            last = Walk(address, header, number)
             if not self.trusts(address):
-                return address
-            last = address
+                return last
         return last
 
 

@@ -139,6 +139,19 @@ _ASKING = (
         "events list",
     ),
     Command(
+        "debug_request",
+        "what would be decided for a request, and why; nothing is stored or counted",
+        (
+            Arg("request", "text", "the whole HTTP request, its bytes as latin-1 characters", noted="hidden"),
+            Arg("peer", "text", "address of who connects", "127.0.0.1", "hidden"),
+        ),
+        "`client` (`peer`, `trusted`, `address`, `header` and `hop` that named it), `place`, `agent`, `request` "
+        "(`method`, `path`, `dialect`), `answer` (`status`, `refused`, `reason`, `meaning`), `events`: each a row with "
+        "`salt_day`, or `refused`. It would tell whose a visitor's number is, hence who may ask is who may act",
+        "debug request",
+        acting=True,
+    ),
+    Command(
         "erase_count",
         "what an erasure would delete",
         (Arg("what", "map", _WHAT),),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -58,3 +58,17 @@ class Request(msgspec.Struct, gc=False):
     def query(self) -> bytes:
         """Target behind the question mark."""
         return self.target.partition(b"?")[2]
+
+
+class Reply(NamedTuple):
+    """What an answer takes from its request (see ``responses``); nothing in it is personal."""
+
+    origin: bytes | None
+    keep_alive: bool
+    old: bool
+    bodiless: bool
+
+
+def reply_to(request: Request) -> Reply:
+    """Form of the answer to a request."""
+    return Reply(request.headers.get(b"origin"), request.keep_alive, request.old, request.method == b"HEAD")
