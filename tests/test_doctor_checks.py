@@ -52,6 +52,7 @@ VERDICTS: tuple[tuple[str, Check, str, str], ...] = (
     ("no data yet", checks.data_dir(Path("/data", None), 7), OK, "a start makes it"),
     ("no data ever", checks.data_dir(Path("/data", None, usable=False), 7), FAIL, "may not make it"),
     ("data of another", checks.data_dir(Path("/data", 0o700, 8), 7), FAIL, "belongs to user 8"),
+    ("data of another that runs", checks.data_dir(Path("/data", 0o700, 8, usable=False), 7, runs=True), OK, "0700"),
     ("read-only data", checks.data_dir(Path("/data", 0o700, 7, usable=False), 7), FAIL, "cannot be written"),
     ("open data", checks.data_dir(Path("/data", 0o755, 7), 7), WARN, "mode 0755"),
     ("no file", checks.config_file(None, False), OK, "no file"),

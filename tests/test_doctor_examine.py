@@ -63,6 +63,8 @@ def test_a_running_daemon_is_believed_about_its_ports_and_store(tmp_path: Path) 
     assert seen["store"].text == "clickhouse://h:8123/d, version 24.8.1"
     seen = found(Subject(here, None, Running(status(), '{"version":"23.3.1"}')))
     assert seen["store"].state == checks.FAIL and "older than 24.8" in seen["store"].text
+    old = status(geo={"database": "/g.mmdb", "type": "City", "built": 1_600_000_000})
+    assert "City" in (geo := found(Subject(here, None, Running(old, "")))["geo"]).text and geo.state == checks.WARN
     away = status(sink={"url": "x", "state": "away", "text": "refused"}, health={"ready": False, "reason": "r"})
     seen = found(Subject(here, None, Running(away, "")))
     assert seen["store"].state == seen["daemon"].state == checks.FAIL

@@ -241,17 +241,22 @@ def zones(missing: Sequence[str]) -> Check:
 # ------------------------------------------------------------------- permissions
 
 
-def data_dir(path: Path, me: int) -> Check:
-    """The data directory; me: this user's id."""
+def data_dir(path: Path, me: int, runs: bool = False) -> Check:
+    """The data directory.
+
+    Args:
+        me: this user's id.
+        runs: a daemon works in it: it need not be ours to use.
+    """
     if path.mode is None:
         if path.usable:
             return Check("data", OK, f"{path.path} is not there yet; a start makes it")
         text = f"{path.path} is not there, and this user may not make it"
         return Check("data", FAIL, text, f"as root: install -d -m 0700 -o USER {path.path}, or set daemon.data_dir")
-    if path.owner != me and me != 0:
+    if path.owner != me and me != 0 and not runs:
         text = f"{path.path} belongs to user {path.owner}, this is user {me}"
-        return Check("data", FAIL, text, f"run as its owner, or: chown -R {me} {path.path}")
-    if not path.usable:
+        return Check("data", FAIL, text, "run this as the daemon's user or root; it has to belong to the daemon's user")
+    if not path.usable and not runs:
         mend = "look at its permissions and at mount options (ro)"
         return Check("data", FAIL, f"{path.path} cannot be written to", mend)
     if path.mode & 0o077:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def _files(subject: Subject) -> list[Check]:
     socket = facts.path(Path(options["control.socket"]), os.R_OK | os.W_OK)
     return [
         config,
-        checks.data_dir(data, os.geteuid()),
+        checks.data_dir(data, os.geteuid(), subject.running is not None),
         checks.control_socket(socket, subject.running is not None),
     ]
 
@@ -165,6 +166,10 @@ def _store(subject: Subject, timeout_s: float) -> list[Check]:
 
 
 def _geo(subject: Subject) -> Check:
+    used = subject.running.status.get("geo") if subject.running else None
+    if used and isinstance(used.get("built"), int) and used["built"]:  # the directory need not be ours to read
+        days = (time.time() - used["built"]) / 86_400
+        return checks.geo([checks.Geo(str(used.get("database")), str(used.get("type") or "database"), days)], "")
     named = subject.options["geo.database"]
     where = Path(named) if named else Path(subject.options["daemon.data_dir"]) / "geo"
     try:
