@@ -137,10 +137,9 @@ class Archive:
             return _number(asker, f"SELECT count() FROM {STAGED}")
 
     def buckets(self) -> int:
-        """Into how many buckets ids are to be divided, so that neither table has more than ``BUCKET`` rows of one."""
+        """Into how many buckets of about ``BUCKET`` rows the ids are to be divided."""
         with self._asking() as asker:
-            staged, there = (_number(asker, f"SELECT count() FROM {table}") for table in (STAGED, "events"))
-        return max(1, -(-max(staged, there) // BUCKET))
+            return max(1, -(-_number(asker, f"SELECT count() FROM {STAGED}") // BUCKET))
 
     def merge(self, bucket: int, of: int, without: Sequence[Tombstone]) -> Merged:
         """Take over one bucket.
@@ -154,7 +153,9 @@ class Archive:
         """
         named, values = any_of(without) if without else ("0", {})
         mine = f"cityHash64(event_id) % {int(of)} = {int(bucket)}"
-        there = f"(site, event_id) IN (SELECT site, event_id FROM events WHERE {mine})"
+        # What is remembered of the table of events is no more than the bucket has, however large that table is.
+        asked = f"event_id IN (SELECT event_id FROM {STAGED} WHERE {mine})"
+        there = f"(site, event_id) IN (SELECT site, event_id FROM events WHERE {asked})"
         with breathing(self._breathe), self._asking() as asker:
             counted: Any = asker.command(
                 f"SELECT toString(tuple(countIf(NOT ({named}) AND NOT ({there})), "
