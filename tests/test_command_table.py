@@ -24,6 +24,7 @@ WITHOUT_A_COMMAND = {
     "geo update": "fetches a file",
     "geo lookup": "reads a file",
     "verify": "asks a web server",
+    "openapi": "writes out tables of the code",
     "doctor": "asks `status`, `config` and `query`, and looks at the machine",
 }
 
