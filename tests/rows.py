@@ -22,8 +22,8 @@ def event_id(n: int) -> bytes:
     return hashlib.blake2b(n.to_bytes(8, "big"), digest_size=16).digest()
 
 
-def values_of(n: int, site: str = SITE) -> dict[str, Any]:
-    """A value for every field, a function of n."""
+def values_of(n: int, site: str = SITE, ip: str = "") -> dict[str, Any]:
+    """A value for every field, a function of n; the address as most sites have it."""
     values: dict[str, Any] = {}
     for field in FIELDS:
         if field.kind == "text":
@@ -32,16 +32,24 @@ def values_of(n: int, site: str = SITE) -> dict[str, Any]:
             values[field.name] = {"n": str(n), "ä": "ö"}
         else:
             values[field.name] = n % 100
-    values |= {"site": site, "name": "pageview", "time": NOW + n, "visitor": 2**64 - 1 - n, "revenue": n * 10_000}
+    values |= {
+        "site": site,
+        "name": "pageview",
+        "time": NOW + n,
+        "visitor": 2**64 - 1 - n,
+        "revenue": n * 10_000,
+        "ip": ip,
+    }
     return values
 
 
-def payload(n: int, site: str = SITE) -> bytes:
-    values = values_of(n, site)
+def payload(n: int, site: str = SITE, ip: str = "") -> bytes:
+    values = values_of(n, site, ip)
     page, source, agent, place, client = (
         record.encode_part([values[f.name] for f in part(name)]) for name in CACHED_PARTS
     )
-    return record.encode(page, source, agent, place, client, [values[name] for name in record.EVENT_FIELDS])
+    names = record.EVENT_FIELDS if ip else record.PLAIN_FIELDS
+    return record.encode(page, source, agent, place, client, [values[name] for name in names])
 
 
 def row(n: int, received: int = NOW, flags: int = CLIENT_ID, site: str = SITE) -> tuple[bytes, int, int, int, bytes]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import intakes
-from tests.test_intake import Answer, Made, ask
+from tests.test_intake import PEER, Answer, Made, ask
 from trackflowd.buckets import Buckets
 from trackflowd.enrich.visitor import Salt
 from trackflowd.intake import Peer
@@ -230,3 +230,16 @@ def test_what_policy_refuses_takes_nothing_of_a_limit(made: Made, buckets: Bucke
     limited(made, buckets, Site(SITE, rate=1, gpc="refuse"))
     assert [post(made, event(), sec_gpc="1")[1] for _ in range(3)] == ["opted_out"] * 3
     assert [post(made, event())[0] for _ in range(2)] == [200, 429]
+
+
+def test_the_address_is_stored_for_sites_that_want_it_and_for_no_other(made: Made) -> None:
+    rule(made, OPEN, Site(SITE, store_ip=True), Site("other.example"))
+    sent = [({}, SITE), ({"ip": "2001:DB8:0::1"}, SITE), ({}, "other.example"), ({}, "unknown.example")]
+    for more, site in sent:
+        headers = {"authorization": BEARER} if more else {}
+        assert post(made, event(site=site, **more), **headers)[:2] == (200, "")
+    rows = intakes.rows(made[1])
+    assert [row["ip"] for row in rows] == [PEER.address, "2001:db8::1", "", ""]
+    rule(made, OPEN, Site(SITE))
+    post(made, event())
+    assert intakes.rows(made[1])[-1]["ip"] == ""

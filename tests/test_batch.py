@@ -160,6 +160,16 @@ def test_columns_hold_every_field_of_every_row_in_table_order() -> None:
         assert {name: column[n] for name, column in columns.items()} == values
 
 
+def test_rows_with_an_address_and_without_are_of_one_batch() -> None:
+    """Version 2 and 1 of records, in any order; what most are, all of version 1, goes another way."""
+    addresses = ["", "203.0.113.7", "", "2001:db8::1"]
+    rows = [as_record(n)._replace(payload=payload(n, ip=ip)) for n, ip in enumerate(addresses)]
+    columns = Columns().build(rows, 42)
+    assert list(columns["ip"]) == addresses
+    assert [columns["dialect"][n] for n in range(4)] == [values_of(n)["dialect"] for n in range(4)]
+    assert list(Columns().build(rows[::2], 42)["ip"]) == ["", ""]
+
+
 def test_a_row_that_does_not_decode_is_left_out_and_handed_back() -> None:
     good = as_record(1, 0)
     bad = [

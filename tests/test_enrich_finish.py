@@ -83,9 +83,16 @@ def test_a_row_has_every_column_the_worker_fills(finisher: Finisher) -> None:
         "region": "", "city": "", "asn": 0, "browser": "Chrome", "browser_version": "140", "os": "Linux",
         "os_version": "", "device": "desktop", "bot": "", "language": "de-AT", "timezone": "Europe/Vienna",
         "screen": "1920x1080", "viewport": "1200x800", "engaged_ms": 1500, "scroll": 80, "revenue": "12.3400",
-        "currency": "EUR", "props": {"size": "m"}, "dialect": "native",
+        "currency": "EUR", "props": {"size": "m"}, "dialect": "native", "ip": "",
     }  # fmt: skip
     json.dumps(row)
+
+
+def test_the_address_is_in_a_row_only_where_it_is_to_be_stored(finisher: Finisher) -> None:
+    plain = finisher.row(_event(), CHROME, ADDRESS, "", "", NOW)
+    whole = finisher.row(_event(), CHROME, ADDRESS, "", "", NOW, with_address=True)
+    assert (as_dict(plain)["ip"], as_dict(whole)["ip"]) == ("", ADDRESS)
+    assert ADDRESS.encode() not in plain[4] and ADDRESS.encode() in whole[4]
 
 
 def test_the_same_again_is_the_same_row_from_the_caches(finisher: Finisher) -> None:
@@ -228,5 +235,5 @@ def test_a_negative_revenue_is_told_as_such(finisher: Finisher) -> None:
 def test_the_event_part_is_in_the_tables_order() -> None:
     assert record.EVENT_FIELDS == (
         "site", "name", "time", "visitor", "user_id", "session", "engaged_ms", "scroll", "revenue", "currency", "props",
-        "dialect",
+        "dialect", "ip",
     )  # fmt: skip

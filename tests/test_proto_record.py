@@ -15,9 +15,12 @@ from trackflowd.event import CACHED_PARTS
 from trackflowd.proto import record
 
 
-def test_what_was_encoded_is_decoded() -> None:
-    *parts, event = record.decode(payload(3))
-    values = values_of(3)
+@pytest.mark.parametrize(("ip", "version"), [("", record.PLAIN), ("2001:db8::1", record.VERSION)])
+def test_what_was_encoded_is_decoded(ip: str, version: int) -> None:
+    raw = payload(3, ip=ip)
+    assert raw[1] == version
+    *parts, event = record.decode(raw)
+    values = values_of(3, ip=ip)
     assert dict(zip(record.EVENT_FIELDS, event, strict=True)) == {name: values[name] for name in record.EVENT_FIELDS}
     for name, raw in zip(CACHED_PARTS, parts, strict=True):
         assert record.decode_part(raw) == tuple(values[field] for field in record.PART_FIELDS[name])
@@ -28,6 +31,13 @@ def test_parts_of_any_text_and_number_survive(values: list[Any]) -> None:
     empty = record.encode_part([])
     raw = record.encode(record.encode_part(values), empty, empty, empty, empty, [])
     assert record.decode_part(record.decode(raw)[0]) == tuple(values)
+
+
+def test_a_record_of_a_site_that_stores_no_address_is_as_version_1_was() -> None:
+    """So a version from before reads it, and rings that were written then are read."""
+    assert (
+        payload(3)[1] == 1 and record.PLAIN_FIELDS == record.EVENT_FIELDS[:12] and record.EVENT_FIELDS[12:] == ("ip",)
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from tests.batches import PARTITION, batch
 from trackflowd.errors import StoreAway, StoreReject
 from trackflowd.event import FIELDS
-from trackflowd.sink import migrations
+from trackflowd.sink import engine, migrations, native_block
 from trackflowd.sink.base import QueryLimits, SinkOptions
 from trackflowd.sink.clickhouse import ClickHouseSink
 from trackflowd.sink.migrations import Migration
@@ -52,9 +52,11 @@ def test_the_files_are_numbered_from_one_without_gaps() -> None:
     assert all(each.statements and re.fullmatch(r"[a-z][a-z0-9_]*", each.name) for each in KNOWN)
 
 
-def test_the_first_schema_has_the_fields_as_columns() -> None:
+def test_the_schema_has_the_fields_as_columns() -> None:
     body = FIRST.statements[0].partition("(\n")[2]
     columns = re.findall(r"^    (?!INDEX)(\w+) (.*?)(?: CODEC\(.*\))?,$", body, re.M)
+    added = r"^ALTER TABLE events ADD COLUMN IF NOT EXISTS (\w+) (.*?)(?: CODEC\(.*\))?$"
+    columns += [found for each in KNOWN for text in each.statements for found in re.findall(added, text)]
     assert columns == [(field.name, field.clickhouse) for field in FIELDS]
 
 
@@ -90,13 +92,16 @@ def test_a_store_of_schema_one_with_rows_goes_on_through_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = batch(1, range(1000))
-    with knowing(monkeypatch, FIRST), opened(tmp_path) as sink:
+    with knowing(monkeypatch, FIRST), monkeypatch.context() as before, opened(tmp_path) as sink:
+        before.setattr(native_block, "_COLUMNS", [each for each in native_block._COLUMNS if each[0] != "ip"])
+        before.setattr(engine, "_COLUMNS", [name for name in engine._COLUMNS if name != "ip"])
         assert versions(sink) == [1]
         sink.insert(old)
     with opened(tmp_path) as sink:
         assert versions(sink) == [each.version for each in KNOWN]
         sink.insert(batch(2, range(1000, 3000)))
         assert (sink.count(1, PARTITION), sink.count(2, PARTITION)) == (1000, 2000)
+        assert sink.query("SELECT DISTINCT ip FROM events", "csv", LIMITS).split()[1:] == [b'""']
         index = "SELECT name FROM system.data_skipping_indices WHERE table = 'events' ORDER BY name"
         assert sink.query(index, "csv", LIMITS).split()[1:] == [b'"batch_minmax"', b'"event_id_bloom"']
         ids = list(zip(old.columns["site"], old.columns["event_id"], strict=True))

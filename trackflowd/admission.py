@@ -114,8 +114,9 @@ class Admission:
 
     def _row(self, event: Event, rules: Rules, address: str, now_ms: int) -> Row:
         agent: bytes | str = event.agent or self._agent
-        address = event.ip or address
-        return self._finisher.row(event, agent, address, self.lang, self.referer, now_ms, rules.shift_ms)
+        return self._finisher.row(
+            event, agent, event.ip or address, self.lang, self.referer, now_ms, rules.shift_ms, rules.store_ip
+        )
 
     def _judge(self, rules: Rules, sender: Sender, event: Event, address: str) -> None:
         url = event.url or self.referer

@@ -278,7 +278,7 @@ class Columns:
         unpack = record.unpack
         try:
             raw = list(zip(*[unpack(row[6]) for row in rows], strict=True))
-            if len(raw) != 7 or set(raw[0]) != {record.VERSION}:
+            if len(raw) != 7:
                 raise RecordError("a row of another format")
             values: dict[str, Sequence[Any]] = {
                 "event_id": [row[2] for row in rows],
@@ -287,7 +287,7 @@ class Columns:
             }
             for name, column in zip(CACHED_PARTS, raw[1:6], strict=True):
                 values.update(zip(record.PART_FIELDS[name], self._part(column), strict=True))
-            values.update(zip(record.EVENT_FIELDS, zip(*raw[6], strict=True), strict=True))
+            values |= _events(raw[0], raw[6])
         except record.TROUBLE as error:
             raise RecordError(f"a row that does not decode: {error}") from error
         return {item.name: values[item.name] for item in FIELDS}
@@ -312,3 +312,23 @@ class Columns:
             if raw not in parts:
                 parts[raw] = record.decode_part(raw)
         return [Coded(values, packed) for values in zip(*map(parts.__getitem__, index), strict=True)]
+
+
+def _events(versions: Sequence[int], events: Sequence[list[Any]]) -> dict[str, Sequence[Any]]:
+    """Columns of the per-event fields.
+
+    Raises:
+        RecordError: a version this code does not know.
+        ValueError: an event with another number of fields than its version has.
+    """
+    seen = set(versions)
+    if seen == {record.PLAIN}:
+        columns: dict[str, Sequence[Any]] = dict(zip(record.PLAIN_FIELDS, zip(*events, strict=True), strict=True))
+        columns[record.EVENT_FIELDS[-1]] = Coded(("",), bytes(len(events)))
+        return columns
+    if not seen <= {record.PLAIN, record.VERSION}:
+        raise RecordError("a row of another format")
+    whole = [
+        [*event, ""] if version == record.PLAIN else event for version, event in zip(versions, events, strict=True)
+    ]
+    return dict(zip(record.EVENT_FIELDS, zip(*whole, strict=True), strict=True))

@@ -112,6 +112,8 @@ FIELDS: tuple[Field, ...] = (
     Field("props", "map", "event", "Map(LowCardinality(String), String)", "jsonb", 1024, "the sender's own properties"),
     _text("dialect", "event", 16, "wire format it came in"),
     Field("_batch", "batch", "key", "UInt128", "uuid", 0, "batch that landed it"),
+    # Behind all others: PostgreSQL's views take new columns only there.
+    _text("ip", "event", 45, "the client's address, if the site's `store_ip` is on; else empty", "String"),
 )
 
 #: Bounds of ``props``: pairs an event, bytes of a name.

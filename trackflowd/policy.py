@@ -93,6 +93,7 @@ class Rules:
         site: the settings.
 
     Attributes:
+        store_ip: the client's address is stored with each event.
         limits: how fast the site and each address at it may send.
         plain: nothing is decided by them: every event is taken as it is.
         shift_ms: how far behind midnight (UTC) a visitor's day begins.
@@ -110,10 +111,11 @@ class Rules:
         self._wishes = site.gpc == REFUSE or site.dnt == REFUSE
         self.refuses_bots = site.bot_policy == REFUSE
         self.limits = limits.of_site(site)
+        self.store_ip = site.store_ip
         self.shift_ms = site.salt_hour * _HOUR_MS
         self.plain = not (
             self._origins or self._looks_at_pages or self._wishes or site.exclude_addresses or self.refuses_bots
-            or self.shift_ms or self.limits
+            or self.shift_ms or self.limits or self.store_ip
         )  # fmt: skip
 
     def verdict(self, sender: Sender, address: str, url: str) -> tuple[str, str]:

@@ -151,17 +151,19 @@ class Finisher:
         referer_header: str,
         received_ms: int,
         shift_ms: int = 0,
+        with_address: bool = False,
     ) -> Row:
         """One finished row.
 
         Args:
             event: checked by its dialect.
             agent: User-Agent header, empty if none; the same type each time, for the cache's sake.
-            address: the client's, as text; not kept in the row in any form.
+            address: the client's, as text; not kept in the row in any form, but for with_address.
             lang_header: Accept-Language; its first language stands in for a missing ``lang``.
             referer_header: Referer; the page of an event that names none (the pixel's page).
             received_ms: now, ms since 1970 UTC.
             shift_ms: how far behind midnight (UTC) the visitor's day begins.
+            with_address: the site wants it stored.
         """
         url = event.url or referer_header
         page = self._get_page((url, event.title)) or self._page(url, event.title)
@@ -184,7 +186,7 @@ class Finisher:
             event_id = self._ids.make(received_ms)
         elif event.client_id:
             flags = CLIENT_ID | ATTEMPT if event.attempt > 0 else CLIENT_ID
-        values = (
+        values: tuple[Any, ...] = (
             site,
             event.name,
             time,
@@ -198,6 +200,8 @@ class Finisher:
             event.props,
             event.dialect,
         )
+        if with_address:
+            values += (address,)
         payload = record.encode(page.part, source, agent_part, place, client, values)
         return event_id, site_hash, received_ms, flags, payload
 

@@ -7,7 +7,9 @@ A record's payload is one msgpack array of seven elements::
 ``version`` is a small integer. ``page`` to ``client`` are *bin* values, each holding a msgpack
 array of that part's fields in the order of ``event.FIELDS``; as bytes they can be joined from a
 cache by the worker and recognised by a dictionary in the flusher without being decoded again.
-``event`` is a plain array of the per-event fields. Event id, site hash and received time are in
+``event`` is a plain array of the per-event fields; in version 1 without the last of them, ``ip``, which
+only records of sites that store it have. So what most sites send is as short as before, and earlier versions of this
+program read it. Event id, site hash and received time are in
 the ring's record header, the batch id is added by the flusher.
 
 Adding, removing or reordering a field changes what is on disk: raise ``VERSION``.
@@ -23,10 +25,11 @@ import msgspec
 from trackflowd.errors import RecordError
 from trackflowd.event import CACHED_PARTS, PartName, part
 
-VERSION = 1
+VERSION, PLAIN = 2, 1
 
 _ARRAY_7 = b"\x97"  # msgpack fixarray header, then the version as a positive fixint
 _HEAD = _ARRAY_7 + bytes([VERSION])
+_PLAIN_HEAD = _ARRAY_7 + bytes([PLAIN])
 _pack = msgspec.msgpack.Encoder().encode  # same bytes as msgpack in a third of the time (0.14 µs an event)
 
 #: Payload or part → its array as a list, unchecked, in half of msgpack's time; raises one of ``TROUBLE``.
@@ -34,6 +37,9 @@ unpack = msgspec.msgpack.Decoder().decode
 TROUBLE = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
 
 EVENT_FIELDS = tuple(field.name for field in part("event"))
+#: Those of version 1; whoever reads one gives the last the value "".
+PLAIN_FIELDS = EVENT_FIELDS[:-1]
+_PLAIN = len(PLAIN_FIELDS)
 PART_FIELDS: dict[PartName, tuple[str, ...]] = {
     name: tuple(field.name for field in part(name)) for name in CACHED_PARTS
 }
@@ -52,9 +58,10 @@ def encode(page: bytes, source: bytes, agent: bytes, place: bytes, client: bytes
 
     Args:
         page, source, agent, place, client: from ``encode_part``.
-        event: values of ``EVENT_FIELDS``, in that order.
+        event: values of ``EVENT_FIELDS`` or, for the last being empty, of ``PLAIN_FIELDS``, in that order.
     """
-    return b"".join((_HEAD, page, source, agent, place, client, _pack(event)))
+    head = _PLAIN_HEAD if len(event) == _PLAIN else _HEAD
+    return b"".join((head, page, source, agent, place, client, _pack(event)))
 
 
 def decode(payload: bytes | memoryview) -> Decoded:
@@ -69,7 +76,9 @@ def decode(payload: bytes | memoryview) -> Decoded:
         raise RecordError(f"a record that is not msgpack: {error}") from error
     if not isinstance(values, list) or len(values) != 7:
         raise RecordError("a record that is not an array of seven")
-    if values[0] != VERSION:
+    if values[0] == PLAIN and isinstance(values[6], list):
+        values[6].append("")
+    elif values[0] != VERSION:
         raise RecordError(
             f"a record of format {values[0]!r}, this program knows {VERSION}",
             "drain the rings with the version that wrote them",
