@@ -167,6 +167,7 @@ ROWS: dict[str, tuple[bytes, str, bool]] = {
     "currency in small letters": (_event(b'"revenue":{"amount":1,"currency":"eur"}'), "bad_value", True),
     "amount of 1e12": (_event(b'"revenue":{"amount":1e12,"currency":"EUR"}'), "bad_value", True),
     "amount of words": (_event(b'"revenue":{"amount":"ten","currency":"EUR"}'), "bad_value", True),
+    "a decision without a token": (post(_GOOD, b"X-Trackflow-Debug: tft_1_x", close=False), "bad_token", True),
     # the pixel
     "pixel without parameters": (_get(b"/v1/pixel.gif" + _HOST), "empty", True),
     "pixel without name": (_get(b"/v1/pixel.gif?site=s" + _HOST), "missing_key", True),

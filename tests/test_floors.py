@@ -46,6 +46,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ring.reader",
             "ring.writer",
             "policy",
+            "admins",
             "limits",
             "selection",
             "fleet",

@@ -55,6 +55,13 @@ def test_a_known_head_with_another_body_is_not_parsed_again(shape: bytes) -> Non
     assert verdict(shape % (11, b"hello again"), heads) == verdict(shape % (11, b"hello again"), None)
 
 
+def test_a_head_with_an_admins_token_is_not_kept() -> None:
+    data = (BROWSER % (5, b"hello")).replace(b"Accept-Language: de", b"X-Trackflow-Debug: tft_1_secret")
+    heads = warm(data)
+    assert Last(heads).recall(data) is None
+    assert verdict(data, heads)[0][0][2][b"x-trackflow-debug"] == b"tft_1_secret"
+
+
 def test_the_address_of_each_request_is_its_own_behind_a_proxy() -> None:
     heads = warm(PROXIED % (5, b"hello"), proxied=True)
     found = Last(heads).recall((PROXIED % (5, b"hello")).replace(b"203.0.113.9", b"2001:db8::1, 198.51.100.7"))

@@ -12,6 +12,7 @@ import pytest
 from tests import intakes
 from tests.workers import split_answers
 from trackflowd.intake import Intake, Peer
+from trackflowd.proto.headers import DEBUG
 from trackflowd.proto.http import Connection, Limits
 from trackflowd.proto.pixel import GIF
 from trackflowd.proto.refusals import refused
@@ -64,6 +65,24 @@ def test_what_is_abandoned_is_never_in_the_ring(made: Made) -> None:
     intake.abandon()
     ask(intake, "POST", "/v1/events", EVENT.replace(b'"n"', b'"other"'))
     assert [row["name"] for row in intakes.rows(ring)] == ["other"]
+
+
+def test_who_may_is_told_the_decision_and_nothing_is_kept(made: Made) -> None:
+    intake, ring = made
+
+    def debug(request: Request, peer: Peer) -> bytes:
+        if request.headers[DEBUG] != b"mine":
+            raise refused("bad_token", "no")
+        return b'{"told": true}'
+
+    assert ask(intake, "POST", "/v1/events", EVENT, x_trackflow_debug="mine")[0] == 200
+    assert len(intakes.rows(ring)) == 1  # who is not listened to sends an event as any other
+    intake.debug = debug
+    status, headers, body = ask(intake, "POST", "/v1/events", EVENT, x_trackflow_debug="mine")
+    assert (status, headers[b"x-trackflow-refused"], body) == (200, b"debug", b'{"told": true}')
+    status, headers, _ = ask(intake, "POST", "/v1/events", EVENT, x_trackflow_debug="theirs")
+    assert (status, headers[b"x-trackflow-refused"], intake.refusals["bad_token"]) == (401, b"bad_token", 1)
+    assert (len(intakes.rows(ring)), intake.accepted) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", "image/png"])

@@ -143,6 +143,7 @@ REFUSALS: tuple[str, ...] = (
     "rate_limited",
     "address_rate_limited",
     "bad_key",
+    "bad_token",
     "unknown_site",
     "key_site",
     "origin",

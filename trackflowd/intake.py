@@ -19,10 +19,11 @@ from trackflowd.errors import RecordTooLarge, Refused, RingError, RingFull
 from trackflowd.policy import Policy
 from trackflowd.proto.address import Proxies
 from trackflowd.proto.dialects import Dialect, Limits, RefusedEvent
+from trackflowd.proto.headers import DEBUG
 from trackflowd.proto.inflate import MAGIC, plain
 from trackflowd.proto.refusals import refused
 from trackflowd.proto.request import Reply, Request, reply_to
-from trackflowd.proto.responses import Responses, cors, not_counted, preflight
+from trackflowd.proto.responses import JSON, NO_STORE, Responses, cors, not_counted, preflight
 from trackflowd.ring.writer import Writer
 from trackflowd.sections import Http
 from trackflowd.static import Scripts, Static, demo_page
@@ -31,7 +32,7 @@ from trackflowd.static import Scripts, Static, demo_page
 _MAX_KEPT = 1024
 _RING_FAILED = "this server cannot keep events now"
 #: HEAD asks what GET would answer; it is no event.
-_NOT_COUNTED = not_counted("head")
+_NOT_COUNTED, _DEBUGGED = not_counted("head"), not_counted("debug")
 
 
 class Peer(NamedTuple):
@@ -84,6 +85,8 @@ class Intake:
         self.ring_failed = False
         #: Called with the rows of each request that was accepted, while somebody watches.
         self.tail: Callable[[Sequence[Row]], None] | None = None
+        #: Gives the decision on a request whose sender asks for it, as JSON; raises Refused. None: nobody may ask.
+        self.debug: Callable[[Request, Peer], bytes] | None = None
         self.requests = self.accepted = self.refused = self.ring_full = 0
         #: Answers by the first digit of their status.
         self.answers = [0] * 6
@@ -192,6 +195,8 @@ class Intake:
 
     def _handler(self, request: Request) -> Handler:
         """What answers requests with this method, target and headers."""
+        if DEBUG in request.headers and self.debug is not None:
+            return self._debugged
         path = request.path
         methods = self._routes.get(request.target) or self._routes.get(path) or self._script(path)
         if methods is not None:
@@ -205,6 +210,14 @@ class Intake:
         allowed = b", ".join(sorted({*methods, b"OPTIONS"}))
         refusal = refused("method", f"this route takes {allowed.decode()}")
         return lambda request, peer: self._refuse(request, refusal, b"Allow: " + allowed + b"\r\n")
+
+    def _debugged(self, request: Request, peer: Peer) -> bytes:
+        assert self.debug is not None
+        try:
+            told = self.debug(request, peer)
+        except Refused as refusal:
+            return self._refuse(request, refusal)
+        return self._write(request, 200, JSON + NO_STORE + _DEBUGGED, told)
 
     def _preflight(self, request: Request, peer: Peer) -> bytes:
         return self._write(request, 204, preflight(request.headers), b"")

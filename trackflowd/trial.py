@@ -7,6 +7,7 @@ and are not tried: whether the ring has room, and what is left of limits of how 
 
 from __future__ import annotations
 
+import json
 import mmap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -134,6 +135,10 @@ class Trial:
             buffer.close()
         decision = _Decision(status, intake.refusal, intake.dialect, self._events(intake))
         return self._told(peer, copy, decision)
+
+    def json(self, request: Request, peer: Peer) -> bytes:
+        """``decide``, as JSON."""
+        return json.dumps(self.decide(request, peer), ensure_ascii=False).encode()
 
     def _events(self, intake: _Watched) -> list[dict[str, Any]]:
         """What became of each event, in their order."""

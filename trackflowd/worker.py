@@ -37,12 +37,14 @@ from trackflowd.enrich.geo import Geo
 from trackflowd.entrances import Entrances
 from trackflowd.errors import ConfigError, DataDirError, RingDamaged, TrackflowError
 from trackflowd.histogram import Tally
-from trackflowd.intake import Intake
+from trackflowd.intake import Intake, Peer
 from trackflowd.keeper import CallSoon, Keeper, SyncedKeeper
 from trackflowd.ledger import Ledger
 from trackflowd.line import Line
 from trackflowd.proto import dialects
 from trackflowd.proto.control import BadRequest
+from trackflowd.proto.headers import DEBUG
+from trackflowd.proto.request import Request
 from trackflowd.published import read_snapshot
 from trackflowd.shared import Page, State
 from trackflowd.trial import Trial
@@ -91,13 +93,13 @@ class Worker:
         self._buckets = buckets
         snapshot = read_snapshot(self._snapshot)
         snapshot.policy.meter = buckets
-        self._salts = snapshot.salts
+        self._salts, self._admins = snapshot.salts, snapshot.admins
         self._finisher = Finisher(self._geo, snapshot.salts)
         keeper = SyncedKeeper if cfg.ring.durability == "disk" else Keeper
         self._keeper = keeper(data_dir / "rings", index, cfg.ring.size)
         writer, sites = self._keeper.writer, cfg.metrics.sites
         self._intake = Intake(cfg.http, dialects.load(), self._finisher, writer, time.time(), sites)
-        self._intake.policy = snapshot.policy
+        self._intake.policy, self._intake.debug = snapshot.policy, self._told
         self._hall = self._keeper.hall(cfg.http, self._intake, time.monotonic())
         self._took = Tally(REQUEST, self._slot.histogram(REQUEST))
         self._ledger = Ledger()
@@ -191,6 +193,10 @@ class Worker:
             log.exception("a trial has failed")
             raise BadRequest("error", f"the worker cannot say: {error!r}", "its log has more") from error
 
+    def _told(self, request: Request, peer: Peer) -> bytes:
+        self._admins.check(request.headers[DEBUG], self._intake.now_ms)
+        return self._trial().json(request, peer)
+
     def _trial(self) -> Trial:
         intake, cfg = self._intake, self._cfg
         args = intake.policy, self._geo, self._salts, cfg.ring.size, time.time(), intake.ring_failed
@@ -244,7 +250,7 @@ class Worker:
             snapshot = read_snapshot(self._snapshot)
             snapshot.policy.meter = self._buckets
             self._finisher.swap_salts(snapshot.salts)
-            self._salts = snapshot.salts
+            self._salts, self._admins = snapshot.salts, snapshot.admins
             self._intake.policy = snapshot.policy
         except (DataDirError, ValueError) as error:
             log.error("salts, sites and keys stay as they were: %s", error)

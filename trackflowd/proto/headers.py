@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+#: An admin's token in it: the answer is what would be decided (``trial``).
+DEBUG: Final = b"x-trackflow-debug"
+
 #: Headers that are kept. Framing and policy first, then what dialects and enrichment read.
 KEPT: Final[frozenset[bytes]] = frozenset(
     {
@@ -31,6 +34,7 @@ KEPT: Final[frozenset[bytes]] = frozenset(
         b"forwarded",
         b"access-control-request-method",
         b"access-control-request-headers",
+        DEBUG,
     }
 )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from trackflowd.enrich.cache import Generations
-from trackflowd.proto.headers import KEPT
+from trackflowd.proto.headers import DEBUG, KEPT
 from trackflowd.proto.request import Head, Request
 
 #: Heads of a generation (see ``Generations``), and the longest that is kept: at most 8 MiB a worker.
@@ -35,8 +35,8 @@ _BLANK: Final = b"\r\n\r\n"
 _IN_ADDRESSES: Final = b"0123456789abcdefABCDEF.:, "
 
 #: Kept headers a known head may have: none that changes how the bytes behind it are read, none with an
-#: address but the one that is cut out.
-_SHAREABLE: Final = KEPT - {b"transfer-encoding", b"expect", b"upgrade", b"forwarded"}
+#: address but the one that is cut out, none with an admin's token.
+_SHAREABLE: Final = KEPT - {b"transfer-encoding", b"expect", b"upgrade", b"forwarded", DEBUG}
 
 
 class Heads:

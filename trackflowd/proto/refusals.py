@@ -59,6 +59,7 @@ TABLE: tuple[Code, ...] = (
     Code("rate_limited", 429, "request", "the site sends faster than its `rate`; send it again after Retry-After"),
     Code("address_rate_limited", 429, "request", "the client's address sends faster than site or options let it"),
     Code("bad_key", 401, "request", "a server key that is wrong, expired or revoked"),
+    Code("bad_token", 401, "request", "X-Trackflow-Debug without an admin's token that works: `trackflow tokens`"),
     Code("unknown_site", 403, "event", "`sites.mode` is registered and the site is not"),
     Code("key_site", 403, "event", "the server key is one of another site"),
     Code("origin", 403, "event", "the page's origin is not one of the site's `origins`"),
