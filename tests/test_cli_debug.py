@@ -21,8 +21,17 @@ VALUE: dict[str, Any] = {
     "place": {"country": "GB", "region": "", "city": "London", "asn": 0},
     "agent": {"browser": "curl", "browser_version": "8", "os": "", "os_version": "", "device": "bot", "bot": "tool"},
     "request": {"method": "POST", "path": "/v1/events\x1b", "dialect": "native"},
-    "answer": {"status": 200, "refused": "", "reason": "", "meaning": ""},
-    "events": [ROW, {"index": 1, "refused": "origin", "reason": "not from there", "meaning": "not one of `origins`"}],
+    "answer": {"status": 200, "refused": "", "reason": "", "meaning": "", "remedy": ""},
+    "events": [
+        ROW,
+        {
+            "index": 1,
+            "refused": "origin",
+            "reason": "not from there",
+            "meaning": "not one of `origins`",
+            "remedy": "add it",
+        },
+    ],
 }
 OTHER = {
     **VALUE,
@@ -30,7 +39,13 @@ OTHER = {
     "place": {"country": "", "region": "", "city": "", "asn": 0},
     "agent": dict.fromkeys(VALUE["agent"], ""),
     "request": {"method": "", "path": "", "dialect": ""},
-    "answer": {"status": 400, "refused": "malformed", "reason": "no request", "meaning": "no HTTP"},
+    "answer": {
+        "status": 400,
+        "refused": "malformed",
+        "reason": "no request",
+        "meaning": "no HTTP",
+        "remedy": "speak it",
+    },
     "events": [],
 }
 
@@ -87,7 +102,7 @@ def test_a_decision_is_shown_and_given_as_json(tmp_path: Path, capsys: pytest.Ca
     for text in (
         "81.2.69.9: x-forwarded-for, hop 2 from the right; by 10.0.0.1, a trusted proxy",
         "GB · London", "curl 8 bot", "read as native", "event 0 is taken", "00ff, with the salt of 2026-11-29",
-        "utm_campaign may", "event 1 is refused, origin: not from there",
+        "utm_campaign may", "event 1 is refused, origin: not from there", "To do: add it",
     ):  # fmt: skip
         assert text in shown
     assert "\x1b" not in shown

@@ -74,14 +74,14 @@ def test_what_is_of_now_has_no_period(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_refusals_are_asked_of_a_site_and_a_period(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"reason": "origin", "site": "a.example", "count": 3, "meaning": "why"}
+    row = {"reason": "origin", "site": "a.example", "count": 3, "meaning": "why", "remedy": "how"}
     value = {"period": BOUNDS, "totals": {"refused": 3, "left_out": 0}, "refused": [row]}
     [found] = asked(tmp_path, value, "refused", "--site", "a.example", *FIXED)
     assert sorted(found) == ["from", "name", "site", "to", "zone"]
     out = capsys.readouterr().out
     assert "a.example" in out.splitlines()[0] and "origin  a.example" in out
     asked(tmp_path, value, "refused", "--csv")
-    assert capsys.readouterr().out == "reason,site,count,meaning\norigin,a.example,3,why\n"
+    assert capsys.readouterr().out == "reason,site,count,meaning,remedy\norigin,a.example,3,why,how\n"
 
 
 def test_people_are_told_site_period_and_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

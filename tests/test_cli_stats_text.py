@@ -104,8 +104,8 @@ def test_live_shows_the_last_half_hour() -> None:
 
 def test_refusals_are_told_by_reason_and_site_with_what_they_mean() -> None:
     rows = [
-        {"reason": "bad_json", "site": "(none)", "count": 3000, "meaning": "not JSON"},
-        {"reason": "bot", "site": "a\x1b.example", "count": 2, "meaning": "not counted"},
+        {"reason": "bad_json", "site": "(none)", "count": 3000, "meaning": "not JSON", "remedy": "mend the client"},
+        {"reason": "bot", "site": "a\x1b.example", "count": 2, "meaning": "not counted", "remedy": "nothing"},
     ]
     drawn = lines("refused", {"totals": {"refused": 3000, "left_out": 2}, "refused": rows}, PLAIN)
     assert "3,000 refused; 2 more answered 200 and not counted" in drawn[0]

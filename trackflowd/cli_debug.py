@@ -127,7 +127,8 @@ def _client(client: Mapping[str, Any]) -> str:
 def _why(one: Mapping[str, Any], style: Style) -> str:
     if not one["refused"]:
         return ""
-    return f" refused, {style.bad(clean(one['refused']))}: {clean(one['reason'])} ({clean(one['meaning'])})"
+    code, reason, meaning, remedy = (clean(one[name]) for name in ("refused", "reason", "meaning", "remedy"))
+    return f" refused, {style.bad(code)}: {reason} ({meaning}). To do: {remedy}"
 
 
 def _event(event: Mapping[str, Any], style: Style) -> Iterator[str]:

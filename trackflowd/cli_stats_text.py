@@ -161,8 +161,9 @@ def _refused(value: Mapping[str, Any], style: Style) -> list[str]:
         return [told]
     cells = [[row["reason"], clean(row["site"]), count(row["count"]), row["meaning"]] for row in value["refused"]]
     top, *body = table(cells, ["reason", "site", "count", "what it means"], right=[2])
-    hint = "Every reason, and what a sender is to do: docs/protocol.md"
-    return [told, "", style.bold(top), *body, "", style.dim(hint)]
+    remedies = {row["reason"]: row["remedy"] for row in value["refused"]}
+    top_too, *todo = table(remedies.items(), ["reason", "what to do"])
+    return [told, "", style.bold(top), *body, "", style.bold(top_too), *todo]
 
 
 def title(name: str) -> str:

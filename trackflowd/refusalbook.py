@@ -14,7 +14,7 @@ from typing import Any
 
 from trackflowd.errors import DataDirError
 from trackflowd.ledger import OTHERS
-from trackflowd.proto.refusals import MEANING, STATUS
+from trackflowd.proto.refusals import MEANING, REMEDIES, STATUS
 from trackflowd.state import State
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,13 @@ class RefusalBook:
             if first <= hour < end:
                 found[one, code] += number
         rows = [
-            {"reason": code, "site": one, "count": number, "meaning": MEANING.get(code, "")}
+            {
+                "reason": code,
+                "site": one,
+                "count": number,
+                "meaning": MEANING.get(code, ""),
+                "remedy": REMEDIES.get(code, ""),
+            }
             for (one, code), number in found.items()
             if site in ("", one)
         ]

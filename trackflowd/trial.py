@@ -23,7 +23,7 @@ from trackflowd.proto.address import Proxies, normal
 from trackflowd.proto.control import BadRequest
 from trackflowd.proto.dialects import Dialect, RefusedEvent
 from trackflowd.proto.http import BODY, CHUNKED, ENDED, REST, Connection, Limits
-from trackflowd.proto.refusals import MEANING
+from trackflowd.proto.refusals import MEANING, REMEDIES
 from trackflowd.proto.request import Reply, Request
 from trackflowd.ring.layout import HEADER_SIZE, Header, build_header
 from trackflowd.ring.writer import Writer
@@ -118,8 +118,8 @@ class Trial:
         Returns:
             ``client`` (``peer``, ``trusted``, ``address``, ``header``, ``hop``: see ``address.Walk``), ``place`` and
             ``agent`` by columns, ``request`` (``method``, ``path``, ``dialect``), ``answer`` (``status``, ``refused``,
-            ``reason``, ``meaning``), ``events``: each with its ``index``, and a row by columns with ``salt_day``, or
-            ``refused``, ``reason``, ``meaning``.
+            ``reason``, ``meaning``, ``remedy``), ``events``: each with its ``index``, and a row by columns with
+            ``salt_day``, or ``refused``, ``reason``, ``meaning``, ``remedy``.
         """
         copy = Request(request.method, request.target, request.headers, request.keep_alive, request.old, request.body)
         buffer = mmap.mmap(-1, HEADER_SIZE + self._capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -187,4 +187,5 @@ class _Decision(NamedTuple):
 
 
 def _why(code: str, reason: str) -> dict[str, str]:
-    return {"refused": code, "reason": reason, "meaning": MEANING.get(code, "")}
+    meaning, remedy = MEANING.get(code, ""), REMEDIES.get(code, "")
+    return {"refused": code, "reason": reason, "meaning": meaning, "remedy": remedy}

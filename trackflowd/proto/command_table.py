@@ -146,8 +146,8 @@ _ASKING = (
             Arg("peer", "text", "address of who connects", "127.0.0.1", "hidden"),
         ),
         "`client` (`peer`, `trusted`, `address`, `header` and `hop` that named it), `place`, `agent`, `request` "
-        "(`method`, `path`, `dialect`), `answer` (`status`, `refused`, `reason`, `meaning`), `events`: each a row with "
-        "`salt_day`, or `refused`. It would tell whose a visitor's number is, hence who may ask is who may act",
+        "(`method`, `path`, `dialect`), `answer` (`status`, `refused`, `reason`, `meaning`, `remedy`), `events`: each "
+        "a row with `salt_day`, or `refused`. It would tell whose a visitor's number is, so who may ask is who may act",
         "debug request",
         acting=True,
     ),

@@ -80,6 +80,52 @@ STATUS: dict[str, int] = {code.name: code.status for code in TABLE}
 #: What each says, for people.
 MEANING: dict[str, str] = {code.name: code.when.replace("`", "") for code in TABLE}
 
+#: What the operator may do about each, one line.
+REMEDIES: dict[str, str] = {
+    "malformed": "nothing for scanners; else have the client or the proxy before us send HTTP/1.1",
+    "bad_host": "have the proxy pass Host on as it is, once",
+    "bad_version": "have the client or proxy speak HTTP/1.1",
+    "bad_transfer": "have the client send Content-Length or exactly `Transfer-Encoding: chunked`",
+    "upgrade": "have the proxy not pass Upgrade on to the event listener",
+    "expectation": "have the client leave Expect out",
+    "url_too_long": "send by POST instead of the pixel, or raise `http.max_url`",
+    "head_too_large": "have the proxy not pass cookies on, or raise `http.max_head`",
+    "body_too_large": "send fewer events at once, or raise `http.max_body`",
+    "timeout": "slow clients, or a flood: raise `http.header_timeout` and `http.body_timeout` only for the first",
+    "too_busy": "a flood of large bodies, or raise `http.max_inflight`",
+    "too_many_connections": "a flood; else raise `http.max_connections`, or name proxies in `http.trusted_proxies`",
+    "not_found": "scanners, or a wrong path in a page: compare it with `http.event_path` and `http.script_path`",
+    "method": "have the client use the method that Allow names",
+    "unsupported_encoding": "have the client compress with gzip or not at all",
+    "bad_encoding": "have the client compress the whole body once, and say so",
+    "inflated_too_large": "send fewer events at once, or raise `http.max_inflated`",
+    "empty": "have the client send at least one event",
+    "bad_json": "mend the client: `trackflow debug request` shows where it is wrong",
+    "bad_utf8": "have the client encode its text as UTF-8",
+    "too_deep": "have the client put flat values into `props`",
+    "too_many_events": "send fewer events at once, or raise `http.max_events` or `ring.size`",
+    "ring_full": "bring the store back, or give rings and spool more room: `trackflow status` says which",
+    "ring_failed": "look at the disk: `trackflow status`, `trackflow log`; what was answered 2xx is kept",
+    "rate_limited": "`trackflow sites set SITE rate=… burst=…` if the site may send faster",
+    "address_rate_limited": "raise the site's `address_rate` or `sites.address_rate` where many share an address",
+    "bad_key": "`trackflow keys list` shows the keys that work; `trackflow keys add` makes one",
+    "bad_token": "`trackflow tokens add NAME --scope admin` makes a token that works",
+    "unknown_site": "`trackflow sites add SITE`, or mend the site's name in the page",
+    "key_site": "use a key of this site: `trackflow keys add SITE`",
+    "origin": "`trackflow sites set SITE origins=…` if the page is the site's",
+    "path": "`trackflow sites set SITE paths=…` if the page is to be counted",
+    "opted_out": "nothing: it is heeded as the site's `gpc` and `dnt` have it",
+    "bot": "nothing; or `trackflow sites set SITE bot_policy=…` to keep bots, flagged",
+    "excluded_address": "nothing; or `trackflow sites set SITE exclude_addresses=…`",
+    "excluded_path": "nothing; or `trackflow sites set SITE exclude_paths=…`",
+    "event_too_large": "have the client send less in `props` and titles, or raise `ring.size`",
+    "missing_key": "mend the client: the answer names the key",
+    "unknown_key": "mend the client: own values belong into `props`",
+    "forbidden_key": "send it with a server key: `trackflow keys add SITE`",
+    "bad_type": "mend the client: the answer names the key and the type it has",
+    "bad_value": "mend the client: the answer names the key and what was expected",
+}
+
 
 def refused(code: str, reason: str) -> Refused:
     """The exception for a code.

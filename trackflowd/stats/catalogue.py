@@ -182,7 +182,7 @@ STATISTICS: Mapping[str, Statistic] = {
     ),
     "refused": Statistic(
         "events and requests that were refused or not counted, by reason and site",
-        (_text("reason"), _text("site"), Column("count"), _text("meaning")),
+        (_text("reason"), _text("site"), Column("count"), _text("meaning"), _text("remedy")),
         takes=(),
         sample="--site example.com --period 24h",
     ),
