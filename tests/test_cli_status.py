@@ -187,3 +187,10 @@ def test_watching_goes_on_until_it_is_stopped(
         cli_status.show(lambda: STATUS, as_json=False, watch=True)
     out = capsys.readouterr().out
     assert (out.count("\x1b[2J"), out.count("\x1b[H")) == (1, 3)
+
+
+def test_certificates_are_named_with_their_end() -> None:
+    one = {"file": "/c.pem", "names": ["a.example", "*.a.example\x1b"], "ends_ms": 1_795_000_000_000}
+    text = shown(tls=[one, {"file": "/d.pem", "names": [], "ends_ms": 1_795_000_000_000}])
+    assert "a.example *.a.example" in text and "good until 2026-11-18" in text and "/d.pem, good until" in text
+    assert "\x1b" not in text

@@ -97,6 +97,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "entrances",
             "porch",
             "sealed",
+            "redirect",
             "door",
             "hall",
             "deferred",

@@ -136,7 +136,7 @@ def _url(addresses: Sequence[str], endpoints: Sequence[Endpoint]) -> str:
         endpoints: what they are.
     """
     for address, endpoint in zip(addresses, endpoints, strict=False):
-        if not endpoint.path and not endpoint.proxy:
+        if not (endpoint.path or endpoint.proxy or endpoint.redirect):
             return f"{'https' if endpoint.tls else 'http'}://{address}"
     return f"{addresses[0]} "
 

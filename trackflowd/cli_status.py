@@ -304,6 +304,9 @@ def _places(status: Status, style: Style) -> list[str]:
     rows += [[name, clean(listen[name])] for name in ("admin", "control") if listen.get(name)]
     if status.get("data_dir"):
         rows.append(["data", clean(status["data_dir"])])
+    for each in status.get("tls") or ():
+        until = time.strftime("%Y-%m-%d", time.gmtime(each["ends_ms"] / 1000))
+        rows.append(["tls", clean(f"{' '.join(each['names']) or each['file']}, good until {until}")])
     if geo:
         rows.append(["geo", geo_text(geo)])
     else:

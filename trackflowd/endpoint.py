@@ -4,6 +4,7 @@
 
     127.0.0.1:8080
     0.0.0.0:443 tls
+    0.0.0.0:80 redirect
     10.0.0.5:8081 proxy
     unix:/run/trackflow/events.sock mode=0660 group=www-data trusted
 
@@ -19,12 +20,15 @@ from typing import NamedTuple
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})\Z")
 _MODE = re.compile(r"0?[0-7]{3}\Z")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\Z")
+_PORT = re.compile(r"[1-9]\d{0,4}\Z")
 UNIX = "unix:"
+#: Port of https:// where a URL names none.
+HTTPS = 443
 #: Bytes of a socket's path: sun_path of unix(7) has 108, the last is NUL.
 _MAX_PATH = 107
 
 #: Words by the kind of address they go with.
-WORDS = {"tcp": ("tls", "proxy"), "unix": ("proxy", "mode", "group", "trusted")}
+WORDS = {"tcp": ("tls", "redirect", "proxy"), "unix": ("proxy", "mode", "group", "trusted")}
 
 
 class Endpoint(NamedTuple):
@@ -33,6 +37,7 @@ class Endpoint(NamedTuple):
     Args:
         address: "host:port" or "unix:/path".
         tls: it speaks TLS, with the certificates of section ``tls``.
+        redirect: port at which HTTPS is, to which everything is sent; 0: requests are answered here.
         proxy: each connection begins with a PROXY header, which names the client.
         trusted: whoever connects is a proxy whose word on the client's address counts (unix sockets only; of others
             ``http.trusted_proxies`` decides).
@@ -41,6 +46,7 @@ class Endpoint(NamedTuple):
 
     address: str
     tls: bool = False
+    redirect: int = 0
     proxy: bool = False
     trusted: bool = False
     mode: int = 0o660
@@ -81,6 +87,8 @@ def read_endpoint(text: str) -> Endpoint:
         if names.count(name) > 1:
             raise ValueError(f'"{name}" is there twice behind {address}')
         endpoint = _with(endpoint, word)
+    if endpoint.tls and endpoint.redirect:
+        raise ValueError('"tls" and "redirect" do not go together: what comes by TLS is where it should be')
     if endpoint.proxy and endpoint.trusted:
         raise ValueError('"proxy" and "trusted" do not go together: the PROXY header names the client')
     return endpoint
@@ -96,6 +104,10 @@ def _with(endpoint: Endpoint, word: str) -> Endpoint:
         if not _GROUP.match(value):
             raise ValueError(f'group must be a group\'s name, such as "group=www-data", not "{word}"')
         return endpoint._replace(group=value)
+    if name == "redirect":
+        if equals and not (_PORT.match(value) and 0 < int(value) <= 65535):
+            raise ValueError(f'redirect takes the port of HTTPS, such as "redirect=8443", not "{word}"')
+        return endpoint._replace(redirect=int(value) if equals else HTTPS)
     if equals:
         raise ValueError(f'"{name}" takes no value, not "{word}"')
     flags = endpoint.tls or name == "tls", endpoint.proxy or name == "proxy", endpoint.trusted or name == "trusted"

@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from trackflowd.certificates import Certificates, Pair
@@ -19,6 +20,7 @@ from trackflowd.endpoint import Endpoint, read_endpoint
 from trackflowd.hall import Hall
 from trackflowd.keeper import CallSoon
 from trackflowd.porch import Porch, Unannounced
+from trackflowd.redirect import Signpost
 from trackflowd.sealed import Sealed
 from trackflowd.sections import Config
 from trackflowd.tlssection import Tls
@@ -102,9 +104,13 @@ class Entrances:
             self._servers.pop(number).close()
         self._porch.drain()
 
+    def _signpost(self, port: int, call_soon: CallSoon) -> Door:
+        return Signpost(self._porch.hall, call_soon, port)
+
     def _factory(self, endpoint: Endpoint, call_soon: CallSoon) -> Callable[[], asyncio.Protocol]:
         """What a new connection of a listener begins as."""
-        door, porch = self._door, self._porch
+        porch, port = self._porch, endpoint.redirect
+        door = partial(self._signpost, port) if port else self._door
         if endpoint.proxy and endpoint.tls:
             return lambda: Unannounced(porch, Sealed(porch, door(call_soon), call_soon))
         if endpoint.proxy:

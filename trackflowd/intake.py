@@ -220,7 +220,7 @@ class Intake:
         return self._write(request, 200, JSON + NO_STORE + _DEBUGGED, told)
 
     def _preflight(self, request: Request, peer: Peer) -> bytes:
-        return self._write(request, 204, preflight(request.headers), b"")
+        return self.write(request, 204, preflight(request.headers), b"")
 
     def _nothing(self, request: Request, peer: Peer) -> bytes:
         return self._refuse(request, refused("not_found", "nothing is here"))
@@ -268,7 +268,8 @@ class Intake:
             refusal, origin=origin, headers=headers, keep_alive=keep_alive, old=old, bodiless=bodiless
         )
 
-    def _write(self, request: Request, status: int, headers: bytes, body: bytes) -> bytes:
+    def write(self, request: Request, status: int, headers: bytes, body: bytes) -> bytes:
+        """An answer in the form its request asks for; it is counted."""
         self.answers[status // 100] += 1
         bodiless = request.method == b"HEAD"
         return self._responses.write(
@@ -278,7 +279,7 @@ class Intake:
     def _static(self, file: Static, more: bytes = b"") -> Prepare:
         def serve(request: Request, peer: Peer) -> bytes:
             status, lines, body = file.choose(request.headers, more)
-            return self._write(request, status, lines + cors(request.headers.get(b"origin")), body)
+            return self.write(request, status, lines + cors(request.headers.get(b"origin")), body)
 
         return lambda headers: serve
 
@@ -287,7 +288,7 @@ class Intake:
 
         def answer(request: Request, peer: Peer) -> bytes:
             status, lines, body = dialect.reply(1, ())
-            return self._write(request, status, lines + _NOT_COUNTED + cors(request.headers.get(b"origin")), body)
+            return self.write(request, status, lines + _NOT_COUNTED + cors(request.headers.get(b"origin")), body)
 
         return lambda headers: answer
 
@@ -374,7 +375,7 @@ class Intake:
         status, lines, body = dialect.reply(count, bad)
         if not count:
             lines += not_counted(bad[0].error)
-        return self._write(request, status, lines + cors(origin), body)
+        return self.write(request, status, lines + cors(origin), body)
 
     def _refuse_events(self, request: Request, refusal: Refused) -> bytes:
         """Answer of a request none of whose events is taken."""
