@@ -11,7 +11,7 @@ import pytest
 from tests import intakes
 from tests.doors import House, Wire
 from tests.workers import Served, post, read_all, split_answers, until
-from trackflowd.door import Door
+from trackflowd.door import LAST_CALL, Door
 from trackflowd.porch import Porch, Unannounced
 from trackflowd.tlssection import Tls
 
@@ -117,10 +117,18 @@ def test_those_on_the_porch_count_among_all_and_those_let_in_among_their_address
     assert answers[2][0][0] == 503
 
 
-def test_a_drain_drops_who_has_asked_nothing(step: Step) -> None:
-    _, wire = step.knock()
+def test_at_a_drain_who_is_on_the_way_in_may_ask_and_who_is_not_quick_is_dropped(step: Step) -> None:
+    _, slow = step.knock()
+    _, quick = step.knock()
     step.porch.drain()
-    assert wire.aborted
+    step.hall.drain()
+    quick.protocol.data_received(LINE)
+    quick.protocol.data_received(post(EVENT, close=False))
+    ((status, headers, _),) = split_answers(quick.sent)
+    assert (status, headers[b"connection"]) == (200, b"close")
+    assert not slow.aborted
+    step.after(LAST_CALL + 0.3)
+    assert slow.aborted and (step.hall.late, step.porch.unannounced) == (0, 0)
 
 
 def test_a_listener_that_asks_for_it_and_one_that_does_not(tmp_path: Path) -> None:

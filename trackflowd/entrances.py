@@ -99,7 +99,7 @@ class Entrances:
         return await loop.create_server(factory, sock=sock, backlog=self._backlog)
 
     def close(self) -> None:
-        """Take no more connections, and drop those that are on their way in."""
+        """Take no more connections; those that are on their way in have to hurry."""
         for number in list(self._servers):
             self._servers.pop(number).close()
         self._porch.drain()

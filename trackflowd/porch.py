@@ -1,7 +1,8 @@
 """Connections that are not at their door yet: they owe a PROXY header or are in the middle of a TLS handshake.
 
 They count among ``http.max_connections`` (and those of one address among ``http.max_connections_per_address``), have a
-deadline that bytes do not move, and are dropped when the worker drains: nothing was asked yet.
+deadline that bytes do not move. When the worker drains they have ``door.LAST_CALL`` to come in and ask, as who is in
+has.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol, cast
 
 from trackflowd.certificates import Certificates
 from trackflowd.deadlines import Wheel
-from trackflowd.door import address_of
+from trackflowd.door import LAST_CALL, address_of
 from trackflowd.hall import Hall
 from trackflowd.proto.announce import Announcement, NotAnnounced
 from trackflowd.tlssection import Tls
@@ -46,6 +47,7 @@ class Porch:
         self.unannounced = self.unsealed = 0
         self._by_address: Counter[str] = Counter()
         self._now = now
+        self._leaving = False
         self._said: dict[str, float] = {}
 
     def enter(self, guest: Guest, seconds: float, limited: bool) -> bool:
@@ -68,7 +70,7 @@ class Porch:
         if address:
             self._by_address[address] += 1
         self.guests.add(guest)
-        guest.deadline = hall.until(seconds)
+        guest.deadline = hall.until(min(seconds, LAST_CALL) if self._leaving else seconds)
         self.wheel.place(guest)
         return True
 
@@ -86,8 +88,11 @@ class Porch:
         """Take the time (monotonic seconds), and drop who is past the deadline."""
         self._now = now
         for guest in self.wheel.expire(now):
-            self.hall.late += 1
-            guest.expired()
+            if self._leaving:
+                guest.abort()
+            else:
+                self.hall.late += 1
+                guest.expired()
 
     def say(self, kind: str, why: str) -> None:
         """Tell the operator of a mistake that may come with every connection, now and then."""
@@ -96,9 +101,11 @@ class Porch:
             log.warning("a connection is closed: %s (said once a minute at most; counted in %s)", why, kind)
 
     def drain(self) -> None:
-        """Drop everybody."""
-        for guest in list(self.guests):
-            guest.abort()
+        """Let nobody wait for longer than a last call."""
+        self._leaving = True
+        for guest in self.guests:
+            guest.deadline = min(guest.deadline, self.hall.until(LAST_CALL))
+            self.wheel.place(guest)
 
 
 class Guest(asyncio.Protocol):

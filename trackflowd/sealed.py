@@ -220,6 +220,10 @@ class Sealed(Guest, asyncio.Transport):
             self._transport.resume_reading()
             self._call_soon(self._read)
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Of the socket."""
+        return default if self._transport is None else self._transport.get_extra_info(name, default)
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """See ``asyncio.WriteTransport``."""
         if self._transport is not None:
