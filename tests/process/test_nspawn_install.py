@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import geo_files
 from tests.process.harness import ROOT
 from tests.process.nspawn import Machine, installed, required
 from tests.process.packages import built_wheels, copy_of, deb, deb_of
@@ -105,6 +106,15 @@ def test_processes_are_the_services_users_and_see_nothing_of_the_homes(packaged:
     assert packaged.run("nsenter", "--target", str(pid), "--mount", "ls", "-A", "/root").strip() == ""
     state = packaged.run("stat", "-c", "%U %a", "/var/lib/trackflow", "/etc/trackflow/trackflow.toml")
     assert state.splitlines() == ["trackflow 700", "root 640"]
+
+
+def test_the_service_that_fetches_a_geo_database_puts_it_where_the_daemon_looks(packaged: Machine) -> None:
+    geo_files.write(packaged.root / "srv" / "places.mmdb", {"81.2.69.0/24": {"country": {"iso_code": "GB"}}})
+    (packaged.root / "etc/default/trackflow-geoupdate").write_text("GEO_SOURCE=/srv/places.mmdb\n")
+    packaged.systemctl("start", "trackflow-geoupdate.service")
+    found = json.loads(packaged.trackflow("geo", "lookup", "--data-dir", "/var/lib/trackflow", "81.2.69.142", "--json"))
+    assert found["country"] == "GB"
+    assert packaged.run("stat", "-c", "%U", "/var/lib/trackflow/geo/places.mmdb").strip() == "trackflow"
 
 
 def test_people_of_the_group_look_and_others_do_not(packaged: Machine) -> None:
