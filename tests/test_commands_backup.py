@@ -135,3 +135,19 @@ def test_a_backup_whose_events_are_not_stored_is_none(tmp_path: Path) -> None:
         assert list((running.supervisor.data_dir.path / "backup").iterdir()) == []
 
     play(tmp_path, story)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"events": true}'])
+def test_what_was_laid_there_and_is_no_backup_is_said_once_and_the_daemon_starts(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wish = tmp_path / "data" / IN / "b1" / backup.WANTED
+    wish.parent.mkdir(parents=True)
+    wish.write_text(text)
+
+    async def story(running: Running) -> None:
+        await running.ready()
+        assert not wish.exists() and await call(running, "tasks")() == []
+
+    play(tmp_path, story)
+    assert "is not brought in" in caplog.text

@@ -35,6 +35,8 @@ from trackflowd.errors import DataDirError
 
 KIND, VERSION = "backup", 1
 MANIFEST, STATE = "manifest.json", "state.json"
+#: Beside a backup that lies in a data directory no daemon works in: what of it the next start is to bring in.
+WANTED = "wanted.json"
 PARTIAL = ".partial"
 #: Bytes read at once.
 STEP = 2**20
@@ -217,6 +219,8 @@ def alone(data_dir: Path) -> Iterator[None]:
         DataDirError: somebody does, or it is not ours to read.
     """
     try:
+        with acting_as(owner_of(data_dir)):
+            (data_dir / "tmp").mkdir(mode=0o700, exist_ok=True)
         fd = os.open(data_dir / "tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         hint = "run it as the daemon's user or as root, on the machine of the daemon"
@@ -230,6 +234,34 @@ def alone(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def check_stopped(data_dir: Path) -> None:
+    """Return if no daemon works in a data directory, and no restore waits for one.
+
+    Raises:
+        DataDirError: it is not there, or in use, or a restore waits.
+    """
+    hint = "make it: install -d -m 0700 -o USER DIR; or name the daemon's with --data-dir"
+    if not data_dir.is_dir():
+        raise DataDirError(f"no daemon answers, and {data_dir} is not there", hint)
+    try:
+        fd = os.open(data_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        fd = -1
+    except OSError as error:
+        raise DataDirError(f"{data_dir}: {error.strerror}", "run it as the daemon's user or as root") from error
+    try:
+        if fd >= 0:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        text = f"a daemon works in {data_dir} and does not answer"
+        raise DataDirError(text, "name its control socket with --socket") from error
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    if any((data_dir / "restore").glob("*")):
+        raise DataDirError(f"a restore waits in {data_dir / 'restore'} already", "start the daemon, or remove it")
 
 
 def owner_of(path: Path) -> Owner:

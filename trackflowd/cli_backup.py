@@ -21,8 +21,9 @@ from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_tasks import UNDER_WAY, Meter, TaskDict, follow, left_running, moment, unfinished
 from trackflowd.cli_text import Style, clean, count, duration, pad, say, size, to_json
+from trackflowd.cli_tools import data_dir
 from trackflowd.client import Client
-from trackflowd.errors import DataDirError
+from trackflowd.errors import ControlError, DataDirError
 
 _LABEL = 12
 
@@ -45,7 +46,7 @@ def add_commands(commands: Commands) -> None:
     )
     back = commands.add(
         "restore",
-        "bring back what a backup has and the running daemon has not; nothing is doubled, nothing erased comes back",
+        "bring back what a backup has and the daemon has not; nothing is doubled, nothing erased comes back",
         _restore,
         "trackflow restore /backup/trackflow-2026-11-29\ntrackflow restore /backup/trackflow-2026-11-29 --check\n"
         "trackflow restore /backup/trackflow-2026-11-29 --state-only",
@@ -80,8 +81,8 @@ def _data_dir(client: Client) -> Path:
 def _backup(args: argparse.Namespace) -> int:
     target = Path(os.path.abspath(args.directory))
     began = time.monotonic()
-    with connect(args) as client, backup.alone(data_dir := _data_dir(client)):
-        partial, owner = backup.free_place(target), backup.owner_of(data_dir)
+    with connect(args) as client, backup.alone(place := _data_dir(client)):
+        partial, owner = backup.free_place(target), backup.owner_of(place)
         try:
             begun = client.call("backup_begin", wait=args.wait, events=not args.state_only)
             try:
@@ -146,11 +147,17 @@ def _restore(args: argparse.Namespace) -> int:
     manifest = backup.read(directory)
     if args.check:
         return _check(args, directory, manifest)
-    with connect(args) as client:
-        data_dir = _data_dir(client)
-        with backup.alone(data_dir):
+    try:
+        connected = connect(args)
+    except ControlError as error:
+        if args.socket or error.code != ControlError.code:
+            raise
+        return _lay(args, directory, manifest)
+    with connected as client:
+        place = _data_dir(client)
+        with backup.alone(place):
             _check_idle(client)
-            _bring(args, directory, manifest, data_dir)
+            _bring(args, directory, manifest, place)
             task: TaskDict = client.call("restore", name=manifest["name"], events=not args.state_only)
             number = task["id"]
             if args.detach:
@@ -161,6 +168,21 @@ def _restore(args: argparse.Namespace) -> int:
         return left_running(number)
     say(to_json(followed, 2) if args.json else "\n".join(summary(followed, Style.of(sys.stdout))))
     return 0 if followed["state"] == "done" else 1
+
+
+def _lay(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any]) -> int:
+    """Lay a backup into a data directory no daemon works in: the next start brings it in before it takes events."""
+    place = data_dir(args.data_dir, os.environ).absolute()
+    backup.check_stopped(place)
+    with backup.alone(place):
+        _bring(args, directory, manifest, place)
+        wish = place / IN / manifest["name"] / backup.WANTED
+        with backup.acting_as(backup.owner_of(place)):
+            wish.write_text(to_json({"events": not args.state_only}))
+    value = {"directory": str(directory), "data_dir": str(place), "waits": True, **_brief(manifest)}
+    told = f"no daemon runs: it lies in {clean(place)}, and the next start brings it in: {_counted(value)}"
+    say(to_json(value, 2) if args.json else told)
+    return 0
 
 
 def _check(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any]) -> int:
@@ -184,12 +206,12 @@ def _check_idle(client: Client) -> None:
             raise DataDirError(text, f"follow it: trackflow tasks show {task['id']} --watch; or cancel it")
 
 
-def _bring(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any], data_dir: Path) -> None:
+def _bring(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any], place: Path) -> None:
     """Copy a backup into the data directory, each file proved; what earlier ones left there goes."""
-    into, owner = data_dir / IN / manifest["name"], backup.owner_of(data_dir)
+    into, owner = place / IN / manifest["name"], backup.owner_of(place)
     try:
         with backup.acting_as(owner):
-            shutil.rmtree(data_dir / IN, ignore_errors=True)
+            shutil.rmtree(place / IN, ignore_errors=True)
             into.mkdir(mode=0o700, parents=True)
         with _Bar("copy", args.json) as bar:
             backup.check(directory, _wanted(manifest, args.state_only), bar.draw, into, owner)

@@ -51,8 +51,15 @@ class Commands:
     def __init__(self, daemon: Supervisor) -> None:
         self._daemon = daemon
         tokens = TokenCommands(daemon.tokens, daemon.snapshot.change)
-        backups = BackupCommands(daemon, self.flush)
-        self._offices = (self, EventCommands(daemon), OperateCommands(daemon), SiteCommands(daemon), tokens, backups)
+        self.backups = BackupCommands(daemon, self.flush)
+        self._offices = (
+            self,
+            EventCommands(daemon),
+            OperateCommands(daemon),
+            SiteCommands(daemon),
+            tokens,
+            self.backups,
+        )
         self._watch = Watch(self.status)
         self._machine, self._shares = Machine(), Shares()
 

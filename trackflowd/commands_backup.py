@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 FREEZE = 120.0
 #: Seconds between two tries while an older batch is open.
 AGAIN = 0.1
+#: The long job's kind.
+KIND = "restore"
 _NOTHING = {"store": "", "parts": "", "rows": 0}
 
 Flush = Callable[[float], Awaitable[Mapping[str, Any]]]
@@ -169,10 +171,22 @@ class BackupCommands:
             "name": name, "events": wanted, "sites": sites, "keys": keys,
             "tombstones": {str(one.number): {"what": one.what.as_dict(), "until_ms": one.until_ms} for one in fresh},
         }  # fmt: skip
-        task = self._daemon.runner.add("restore", args)
+        task = self._daemon.runner.add(KIND, args)
         for one in fresh:
             self._daemon.tombstones.carried_by(one.number, task["id"])
         return task
+
+    async def bring_in(self) -> None:
+        """At the daemon's start: begin what was laid there while none ran, before a worker asks for sites."""
+        for wish in sorted((self._daemon.data_dir.path / IN).glob(f"*/{backup.WANTED}")):
+            name = wish.parent.name
+            begun = [one for one in self._daemon.runner.all() if (one["kind"], one["args"].get("name")) == (KIND, name)]
+            try:
+                if not begun:  # else killed before the wish was removed
+                    await self.restore(name, json.loads(wish.read_bytes())["events"])
+            except (TrackflowError, OSError, ValueError, KeyError, TypeError) as error:
+                log.error("the backup in %s is not brought in: %s", wish.parent, error)
+            wish.unlink(missing_ok=True)
 
     def _take_over(self, value: Mapping[str, Any]) -> tuple[int, int]:
         """Import sites and keys that are not here: what is here is later. How many of each."""

@@ -173,6 +173,7 @@ class Supervisor:
             self.snapshot.begin()
             self.runner.start()
             take_up(self)
+            await self._commands.backups.bring_in()
             log.info(
                 "trackflowd %s starts: %s in %s", __version__, ", ".join(self.listeners.addresses), self.data_dir.path
             )

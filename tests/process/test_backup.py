@@ -198,20 +198,31 @@ def test_a_backup_that_is_killed_is_no_backup_and_the_next_one_is(
         assert list((daemon.data_dir / "restore").glob("*")) == []
 
 
-def test_a_restore_goes_on_after_a_kill_at_each_of_its_steps(
+def test_a_restore_laid_into_a_stopped_daemon_goes_on_after_a_kill_at_each_of_its_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, marks = tmp_path / "made", tmp_path / "marks"
     marks.mkdir()
     with Daemon(tmp_path, *SETS) as daemon:
         send(daemon, 0, 2000)
+        daemon.call("site_add", site="shop.example", settings={})
         assert trackflow(daemon, "backup", str(made)) == 0
+        (daemon.data_dir / "control.sock").rename(tmp_path / "away.sock")
+        lay = ["restore", str(made), "--data-dir", str(daemon.data_dir), "--json"]
+        assert cli.operator(lay) == 1
+        assert "a daemon works in" in capsys.readouterr().err
     shutil.rmtree(daemon.data_dir)
-    capsys.readouterr()
+    assert cli.operator(lay) == 1
+    assert "is not there" in capsys.readouterr().err
+    daemon.data_dir.mkdir(0o700)
+    assert cli.operator(lay) == 0
+    assert json.loads(capsys.readouterr().out)["waits"] is True
+    assert cli.operator(lay) == 1
+    assert "waits in" in capsys.readouterr().err
     env = {"TESTS_MARKS": str(marks)}
     with Daemon(tmp_path, *SETS, module="tests.restoring_daemon", env=env) as daemon:
-        assert trackflow(daemon, "restore", str(made), "--detach", "--json") == 0
-        number = json.loads(capsys.readouterr().out)["id"]
+        assert daemon.call("site", site="shop.example")
+        (number,) = [task["id"] for task in daemon.call("tasks")]
         assert trackflow(daemon, "restore", str(made)) == 1
         assert f"task {number} restores a backup already" in capsys.readouterr().err
         for step in ("attached", "merged"):  # of the supervisor, too: the job begins anew from its checkpoint
