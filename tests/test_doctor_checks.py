@@ -71,7 +71,7 @@ VERDICTS: tuple[tuple[str, Check, str, str], ...] = (
     ("daemon in trouble", checks.daemon("1", False, "store away"), FAIL, "store away"),
     ("free port", checks.port("http.listen", "h:1", False, "", ""), OK, "is free"),
     ("our port", checks.port("http.listen", "h:1", True, "", ""), OK, "the daemon has it"),
-    ("systemd's port", checks.port("http.listen", "h:1", False, "h:1: taken", "ss", 1), OK, "trackflowd.socket"),
+    ("systemd's port", checks.port("http.listen", "h:1", False, "h:1: taken", "ss", 1), OK, "socket unit"),
     ("taken port", checks.port("http.listen", "h:1", False, "h:1: taken", "ss"), FAIL, "taken"),
     ("store", checks.store(Store("x:", "24.8.1", "24.8")), OK, "24.8.1"),
     ("old store", checks.store(Store("x:", "9.12", "24.8")), FAIL, "older than 24.8"),

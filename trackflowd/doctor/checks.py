@@ -316,8 +316,8 @@ def port(option: str, address: str, ours: bool, error: str, hint: str, holder: i
         error, hint: why it cannot be had, or "".
         holder: process that has it, where that is known.
     """
-    if holder == 1 and option == "http.listen":
-        return Check("port", OK, f"{option} {address}: systemd has it, for the daemon (trackflowd.socket)")
+    if holder == 1:
+        return Check("port", OK, f"{option} {address}: systemd has it, to be lent to the daemon (its socket unit)")
     if ours:
         return Check("port", OK, f"{option} {address}: the daemon has it")
     if error:
