@@ -91,7 +91,7 @@ def test_addresses_with_other_numbers_of_sockets_are_refused(open_sockets: Liste
 
 def test_there_are_no_more_workers_than_sockets(caplog: pytest.LogCaptureFixture) -> None:
     cfg = load(None, ["daemon.workers=4"], {})
-    assert activation.fitting(cfg, list(cfg.http.listen), 4) is cfg
+    assert activation.fitting(cfg, list(cfg.http.listen), 4) == cfg
     assert not caplog.records
     assert activation.fitting(cfg, ["127.0.0.1:1"], 3).daemon.workers == 3
     assert "3 of 4 workers" in caplog.text
@@ -119,18 +119,23 @@ def test_names_say_what_each_is_for(
     monkeypatch: pytest.MonkeyPatch, open_sockets: Listeners, local: socket.socket
 ) -> None:
     control = f"control.socket={local.getsockname()}"
-    for name in ("control", "trackflowd.socket"):
-        got = handed(
-            monkeypatch,
-            f"events:admin:{name}:other",
-            [*open_sockets.sockets[:2], local, open_sockets.sockets[2]],
-            control,
-        )
-        assert [sock.fileno() for sock in got.events] == [300, 303]
-        assert got.admin is not None and got.admin.fileno() == 301
-        assert got.control is not None and got.control.getsockname() == local.getsockname()
-        for sock in (*got.events, got.admin, got.control):
-            sock.close()
+    sockets = [*open_sockets.sockets[:2], local, open_sockets.sockets[2], local]
+    got = handed(monkeypatch, "events:admin:control", sockets, control)
+    assert [sock.fileno() for sock in got.events] == [300, 303, 304]
+    assert got.admin is not None and got.admin.fileno() == 301
+    assert got.control is not None and got.control.getsockname() == local.getsockname()
+    for sock in (*got.events, got.admin, got.control):
+        sock.close()
+
+
+def test_a_unix_socket_that_is_lent_is_one_many_times_and_its_file_stays(
+    open_sockets: Listeners, local: socket.socket
+) -> None:
+    lent = Listeners.borrow([*(sock.dup() for sock in open_sockets.sockets), local.dup()])
+    assert (lent.addresses[1], lent.each) == (f"unix:{local.getsockname()}", 3)
+    lent.close()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(local.getsockname())
 
 
 @pytest.mark.parametrize(
@@ -152,5 +157,19 @@ def test_a_socket_that_does_not_fit_its_name_is_refused(
 def test_a_control_socket_is_where_the_options_have_it(monkeypatch: pytest.MonkeyPatch, local: socket.socket) -> None:
     with pytest.raises(ConfigError, match="is /elsewhere/s, but the service manager hands over one at"):
         handed(monkeypatch, "control", [local], "control.socket=/elsewhere/s")
-    with pytest.raises(ConfigError, match="as events that is a unix socket"):
-        handed(monkeypatch, "events", [local])
+    with pytest.raises(ConfigError, match="as admin that is a unix socket"):
+        handed(monkeypatch, "admin", [local])
+
+
+def test_what_is_said_of_an_address_holds_for_its_sockets_in_whatever_order_they_come(
+    open_sockets: Listeners, local: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    unix, tcp = f"unix:{local.getsockname()}", open_sockets.addresses[0]
+    cfg = load(None, [f"http.listen={tcp} proxy,{unix} trusted"], {})
+    lent = Listeners.borrow([local.dup(), *(sock.dup() for sock in open_sockets.sockets)], cfg.http.listen)
+    assert lent.addresses == [tcp, unix]
+    assert activation.fitting(cfg, lent.addresses, 64).http.listen == cfg.http.listen
+    assert not caplog.records
+    assert activation.fitting(cfg, [unix], 64).http.listen == (f"{unix} trusted",)  # nobody else is believed for it
+    assert f"http.listen is not looked at ({tcp}, {unix})" in caplog.text
+    lent.close()

@@ -55,6 +55,15 @@ def test_an_error_is_a_line_and_its_hint_another(
     assert capsys.readouterr().err == "trackflow: no such�[2J table\n  try events\n"
 
 
+def test_the_journal_knows_a_complaint_for_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    raising(QueryError("no such table", "try events"), monkeypatch)
+    assert capsys.readouterr().err == "<3>trackflow: no such table\n<3>  try events\n"
+
+
 def test_ctrl_c_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     raising(KeyboardInterrupt(), monkeypatch)
     assert capsys.readouterr() == ("", "")

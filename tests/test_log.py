@@ -63,6 +63,15 @@ def test_each_line_for_the_journal_carries_the_level_and_no_time(monkeypatch: py
     assert stream.getvalue() == "<3>supervisor: one\n<3>two\n"
 
 
+def test_an_object_for_the_journal_carries_the_level_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    stream = said(monkeypatch, "json", "flusher")
+    logging.getLogger("trackflowd").warning("one\ntwo")
+    mark, text = stream.getvalue()[:3], stream.getvalue()[3:]
+    assert (mark, json.loads(text)["text"], text.count("\n")) == ("<4>", "one\ntwo", 1)
+
+
 def test_a_stream_that_is_not_the_journals_is_told_apart() -> None:
     assert not log.to_journal({}, 2)
     assert not log.to_journal({"JOURNAL_STREAM": "1:2"}, 2)

@@ -1,8 +1,7 @@
 """Sockets that the service manager opened and hands over, as sd_listen_fds(3) has it (``trackflowd.socket``).
 
 They stay open in the service manager while the daemon restarts: who connects meanwhile waits instead of being refused.
-What one is for is said by its name (``FileDescriptorName=``): ``admin``, ``control``, and under any other name events;
-a unix socket is the control socket whatever its name.
+What one is for is said by its name (``FileDescriptorName=``): ``admin``, ``control``, and under any other name events.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import socket
 from collections.abc import MutableMapping, Sequence
 
 from trackflowd.config import Config
+from trackflowd.endpoint import read_endpoint
 from trackflowd.errors import ConfigError
 from trackflowd.listeners import address_of
 
@@ -29,7 +29,7 @@ class Handed:
     """What was handed over: listening stream sockets, non-blocking and not inherited.
 
     Args:
-        events: where events are taken, TCP, in their order; none: we have to open them.
+        events: where events are taken, in their order; none: we have to open them.
         admin: of the admin listener, TCP; None: likewise.
         control: the control socket; None: likewise.
     """
@@ -82,9 +82,7 @@ def _sorted(sockets: Sequence[socket.socket], names: Sequence[str]) -> Handed:
     for place, sock in enumerate(sockets):
         name = names[place] if place < len(names) else ""
         local = sock.family == socket.AF_UNIX
-        if local and name not in ("admin", "events"):
-            name = "control"
-        if local != (name == "control"):
+        if name in ("admin", "control") and local != (name == "control"):
             kind = "is a unix socket, not TCP" if local else "is TCP, not a unix socket"
             raise ConfigError(f"the service manager hands over a socket as {name} that {kind}", _HINT)
         if name not in ("admin", "control"):
@@ -111,20 +109,26 @@ def _one(fd: int) -> socket.socket:
 
 
 def fitting(cfg: Config, addresses: Sequence[str], each: int) -> Config:
-    """The options as they fit the sockets handed over: no more workers than each address has sockets.
+    """The options as they fit the sockets handed over.
 
     Args:
         cfg: as configured.
-        addresses: of the sockets, "host:port".
+        addresses: of the sockets, in their order.
         each: sockets of each address.
+
+    Returns:
+        With ``http.listen`` as these addresses, each with the words it has there, and no more workers than each has
+        sockets.
     """
-    if list(addresses) != list(cfg.http.listen):
-        have, told = ", ".join(addresses), ", ".join(cfg.http.listen)
+    told = {read_endpoint(text).address: text for text in cfg.http.listen}
+    if told.keys() != set(addresses):
         log.warning("events are taken at the service manager's sockets, %s: http.listen is not looked at (%s); "
-                    "change ListenStream= of the .socket unit, or http.listen", have, told)  # fmt: skip
+                    "change ListenStream= of the .socket unit, or http.listen",
+                    ", ".join(addresses), ", ".join(told))  # fmt: skip
+    http = dataclasses.replace(cfg.http, listen=tuple(told.get(address, address) for address in addresses))
     workers = cfg.daemon.workers
-    if workers <= each:
-        return cfg
-    log.warning("%d of %d workers: the service manager hands over %d sockets for each address; for more, repeat "
-                "ListenStream= of the .socket unit, with ReusePort=yes", each, workers, each)  # fmt: skip
-    return dataclasses.replace(cfg, daemon=dataclasses.replace(cfg.daemon, workers=each))
+    if workers > each:
+        log.warning("%d of %d workers: the service manager hands over %d sockets for each address; for more, repeat "
+                    "ListenStream= of the .socket unit, with ReusePort=yes", each, workers, each)  # fmt: skip
+    daemon = dataclasses.replace(cfg.daemon, workers=min(workers, each))
+    return dataclasses.replace(cfg, http=http, daemon=daemon)

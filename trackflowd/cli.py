@@ -50,6 +50,7 @@ from trackflowd import (
     cli_tools,
     cli_verify,
 )
+from trackflowd import log as logs
 from trackflowd.cli_parser import Commands, Handler, program_parser
 from trackflowd.cli_text import Style, clean
 from trackflowd.errors import ConfigError, ControlError, TrackflowError
@@ -106,11 +107,11 @@ def _main(program: str, parser: argparse.ArgumentParser, argv: Sequence[str] | N
 
 
 def _complain(program: str, error: TrackflowError) -> None:
-    style = Style.of(sys.stderr)
+    style, mark = Style.of(sys.stderr), logs.error_mark()
     for line in error.text.splitlines():
-        print(f"{program}: {style.bad(clean(line))}", file=sys.stderr)
+        print(f"{mark}{program}: {style.bad(clean(line))}", file=sys.stderr)
     if error.hint:
-        print(f"  {clean(error.hint)}", file=sys.stderr)
+        print(f"{mark}  {clean(error.hint)}", file=sys.stderr)
 
 
 def _daemon_parser() -> argparse.ArgumentParser:

@@ -47,7 +47,7 @@ class Listeners:
         self.lent = lent
         self.addresses = addresses
         self.each = len(sockets) // max(len(addresses), 1)
-        paths = (address.removeprefix(UNIX) for address in addresses if address.startswith(UNIX))
+        paths = (address.removeprefix(UNIX) for address in addresses if address.startswith(UNIX) and not lent)
         self._files = [unixsocket.Trace(path) for path in paths]
 
     @classmethod
@@ -79,20 +79,26 @@ class Listeners:
         return cls([sock for group in groups for sock in group], [address_of(group[0]) for group in groups])
 
     @classmethod
-    def borrow(cls, sockets: Sequence[socket.socket]) -> Listeners:
+    def borrow(cls, sockets: Sequence[socket.socket], listen: Sequence[str] = ()) -> Listeners:
         """Use sockets that are open and listen already.
 
         Args:
             sockets: as ``activation.take`` has them; several of one address share its port.
+            listen: addresses as ``http.listen`` has them, in whose order they are put; others follow.
 
         Raises:
             ConfigError: too many, or not as many of each address.
         """
+        order = {read_endpoint(text).address: place for place, text in enumerate(listen)}
         groups: dict[str, list[socket.socket]] = {}
-        for sock in sockets:
+        for sock in sorted(sockets, key=lambda sock: order.get(address_of(sock), len(order))):
             groups.setdefault(address_of(sock), []).append(sock)
+        most = max(map(len, groups.values()), default=0)
+        for address, group in groups.items():
+            if address.startswith(UNIX):  # one, many times, as where we make it
+                group += [group[0].dup() for _ in range(most - len(group))]
         counts = {address: len(group) for address, group in groups.items()}
-        if len(sockets) > MAX_LISTENERS or len(set(counts.values())) > 1:
+        if sum(counts.values()) > MAX_LISTENERS or len(set(counts.values())) > 1:
             told = ", ".join(f"{count} of {address}" for address, count in counts.items())
             raise ConfigError(
                 f"the service manager hands over sockets that do not fit: {told}",

@@ -4,8 +4,9 @@
 or a person is needed. Nothing is logged per event, not even at ``debug``.
 
 Under systemd (standard error is the journal, named by ``$JOURNAL_STREAM``) lines carry the
-journal's own level mark and no time, since the journal adds one. A line break inside a message
-would be a line of the journal without a level, so each line gets its mark.
+journal's own level mark, which it takes off again, and no time, since the journal adds one (JSON keeps
+it: it is read as it is). A line break inside a message would be a line of the journal without a level,
+so each line gets its mark.
 
 A line may also be handed on to the supervisor (``hand_on``), which keeps the last ones for ``trackflow log``.
 
@@ -95,7 +96,11 @@ class _Lines(_Formatter):
 
 
 class _Json(_Formatter):
-    """One object per line: time, level, process, logger, text."""
+    """One object per line: time, level, process, logger, text; to the journal behind its mark."""
+
+    def __init__(self, process: str, hide: bool, journal: bool) -> None:
+        super().__init__(process, hide)
+        self.journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
         value = {
@@ -105,7 +110,8 @@ class _Json(_Formatter):
             "logger": record.name,
             "text": self.text(record),
         }
-        return json.dumps(value, ensure_ascii=False)
+        mark = _MARKS.get(record.levelno, "<6>") if self.journal else ""
+        return mark + json.dumps(value, ensure_ascii=False)
 
 
 class _HandOn(logging.Handler):
@@ -139,9 +145,8 @@ def _hides(process: str) -> bool:
 
 
 def _formatter(form: str, process: str) -> _Formatter:
-    if form == "json":
-        return _Json(process, _hides(process))
-    return _Lines(process, _hides(process), to_journal(os.environ, 2))
+    kind = _Json if form == "json" else _Lines
+    return kind(process, _hides(process), to_journal(os.environ, 2))
 
 
 def _when(record: logging.LogRecord) -> str:
@@ -156,6 +161,11 @@ def to_journal(env: Mapping[str, str], fd: int) -> bool:
     except OSError:
         return False
     return env.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def error_mark() -> str:
+    """What a line for standard error that is no log line begins with for the journal to know it for an error; or ""."""
+    return _MARKS[logging.ERROR] if to_journal(os.environ, 2) else ""
 
 
 def setup(level: str, form: str, process: str, handed_on: int | None = None) -> None:

@@ -155,7 +155,7 @@ class Supervisor:
 
     def _listen(self, lent: Sequence[socket.socket]) -> Listeners:
         if lent:
-            listeners = Listeners.borrow(lent)
+            listeners = Listeners.borrow(lent, self.cfg.http.listen)
             self.cfg = activation.fitting(self.cfg, listeners.addresses, listeners.each)
             return listeners
         each = shares(self.cfg.daemon.workers, len(os.sched_getaffinity(0)))
