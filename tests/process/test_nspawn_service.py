@@ -26,19 +26,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield made
 
 
-def until_ready(machine: Machine) -> None:
-    """Return once the daemon delivers, with each of its processes."""
-
-    def is_ready() -> bool:
-        done = machine.try_run("trackflow", "status", "--json")
-        if done.returncode != 0:
-            return False
-        status: dict[str, Any] = json.loads(done.stdout)
-        return bool(status["health"]["ready"]) and all(row["state"] == "ready" for row in status["processes"])
-
-    until(is_ready)
-
-
 class Traffic:
     """``callers`` on the machine's loopback."""
 
@@ -75,7 +62,7 @@ class Traffic:
 
 
 def assert_stored_once(machine: Machine, ids: list[str]) -> None:
-    until_ready(machine)
+    machine.until_ready()
     machine.trackflow("flush")
     rows = machine.rows("SELECT toString(event_id) AS id, count() AS n FROM events WHERE name = 'call' GROUP BY id")
     stored = {row["id"]: int(row["n"]) for row in rows}
@@ -129,7 +116,7 @@ def test_a_supervisor_that_hangs_is_ended_by_the_watchdog_and_started_again(mach
     drop_in.write_text("[Service]\nWatchdogSec=3s\n")
     machine.systemctl("daemon-reload")
     machine.systemctl("restart", "trackflowd")
-    until_ready(machine)
+    machine.until_ready()
     with Traffic(machine, tmp_path) as traffic:
         traffic.goes_on()
         before = machine.pid()
@@ -144,11 +131,11 @@ def test_a_supervisor_that_hangs_is_ended_by_the_watchdog_and_started_again(mach
 
 
 def test_the_journal_knows_warnings_and_errors_from_the_rest(machine: Machine) -> None:
-    until_ready(machine)
+    machine.until_ready()
     worker = machine.run("pgrep", "--full", "trackflowd: worker 0").split()[0]
     machine.run("kill", "-KILL", worker)
     until(lambda: f"worker 0 (process {worker}) was killed by SIGKILL" in warnings(machine))
-    until_ready(machine)
+    machine.until_ready()
     assert any("worker 0 is ready" in line for line in machine.journal("trackflowd"))
     assert "worker 0 is ready" not in warnings(machine)
     path = machine.root / "etc/trackflow/trackflow.toml"
