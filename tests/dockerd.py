@@ -4,7 +4,7 @@
 
     with Dockerd() as engine:
         engine.client.images.list()
-        engine.kill()      # SIGKILL of the engine; its containers' processes go on, as they do
+        engine.stop()      # with its containers
         engine.start()
 
 It has no bridge and no rules in iptables: containers use the host's network or none. Images come from no registry:
@@ -100,18 +100,6 @@ class Dockerd:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(60)
-
-    def kill(self) -> None:
-        """SIGKILL of the engine alone, and of the containerd it started."""
-        assert self._process is not None
-        self.client.close()
-        children = psutil.Process(self._process.pid).children()
-        self._process.kill()
-        self._process.wait(60)
-        for child in children:
-            if child.name() == "containerd":
-                child.kill()
-        psutil.wait_procs(children, 60)
 
     def base(self) -> str:
         """Load the image of Debian with a Python; its name. Skips where there is neither a copy nor a mirror."""

@@ -41,12 +41,13 @@ def test_the_commands_are_these() -> None:
         *("tokens list", "tokens add", "tokens rotate", "tokens revoke"),
         *("ring check", "ring dump", "geo update", "geo lookup", "geo ask", "verify", "doctor", "openapi"),
         "debug request",
+        *("stack up", "stack status", "stack logs", "stack down", "stack rm"),
     ]
 
 
 @pytest.mark.parametrize(
     "path",
-    [(), ("stats",), ("spool",), ("quarantine",), ("tasks",), ("tokens",), ("ring",), ("geo",), *OPERATOR],
+    [(), ("stats",), ("spool",), ("quarantine",), ("tasks",), ("tokens",), ("ring",), ("geo",), ("stack",), *OPERATOR],
     ids=" ".join,
 )
 def test_every_help_of_trackflow_has_examples(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

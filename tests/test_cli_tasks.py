@@ -16,6 +16,9 @@ from tests.task_values import at, task
 from trackflowd import cli, cli_tasks
 from trackflowd.cli_tasks import Meter, lines
 from trackflowd.cli_text import Style
+from trackflowd.stack import book
+from trackflowd.stack.book import Book
+from trackflowd.stack.phase import Phase, Verdict
 
 PLAIN = Style(False)
 
@@ -38,6 +41,28 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def run(tmp_path: Path, *words: str) -> int:
     return cli.operator(["--data-dir", str(tmp_path), "tasks", *words])
+
+
+def container(tmp_path: Path) -> dict[str, Any]:
+    with Book(book.place(tmp_path), "s") as records:
+        made = records.record("clickhouse", "image")
+        made.become(Verdict(Phase.HEALTHY, "healthy"), 5)
+        records.save(made)
+        return book.shown(made.task)
+
+
+def test_a_container_of_a_stack_is_listed_by_its_name_and_phase(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = container(tmp_path)
+    with stage(tmp_path, {"tasks": [row, task(7)]}):
+        assert run(tmp_path, "list") == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split()[:4] == [str(book.FIRST), "container", "clickhouse", "healthy"]
+    assert run(tmp_path, "list") == 0  # no daemon any more
+    alone = capsys.readouterr()
+    assert alone.out.splitlines()[1].split()[:4] == [str(book.FIRST), "container", "clickhouse", "healthy"]
+    assert "no daemon answers" in alone.err
 
 
 def test_the_list_is_a_table_newest_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

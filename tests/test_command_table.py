@@ -25,6 +25,7 @@ WITHOUT_A_COMMAND = {
     "geo lookup": "reads a file",
     "verify": "asks a web server",
     "openapi": "writes out tables of the code",
+    **dict.fromkeys(("stack up", "stack status", "stack logs", "stack down", "stack rm"), "asks a Docker engine"),
     "doctor": "asks `status`, `config` and `query`, and looks at the machine",
 }
 

@@ -36,6 +36,12 @@ def test_the_newest_is_selected_and_shown_with_progress_and_history() -> None:
     assert attr_of(console.draw(80, 24), "running") == "select"
 
 
+def test_a_container_of_a_stack_is_shown_by_its_name_and_phase() -> None:
+    row = task(1_000_001, "running", kind="container", args={"stack": "s", "name": "clickhouse"}, phase="healthy")
+    console, _ = jobs(tasks=[row, task(7)], task=lambda id: row)
+    assert "1000001  container clickhouse  healthy" in "\n".join(screen(console))
+
+
 def test_another_is_selected_by_keys_or_by_a_click() -> None:
     console, answers = jobs()
     console.press("down")

@@ -87,6 +87,8 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "doctor",
             "doctor.*",
             "backup",
+            "stack",
+            "stack.*",
         ),
     ),
     (
@@ -208,6 +210,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "urwid": ("console.*",),
     "setproctitle": ("proc",),
     "sqlite3": ("state",),
+    "docker": ("stack.engine",),
     "h11": ("admin_http",),
     "prometheus_client": ("metrics",),
 }
@@ -240,6 +243,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "migrate.source": "one of the mover's stores; tests/test_migrate_mover.py",
     "migrate.target": "the other; tests/test_migrate_mover.py",
     "verify.answers": "parts of verify.checks; tests/test_verify_checks.py",
+    "stack.engine": "with a real one; tests/process/test_stack.py",
+    "stack.crew": "with a real engine; tests/process/test_stack.py",
     "outlet": "types only; tests/test_control.py",
     "console.palette": "names and colours; tests/test_console_desk.py and tests/test_console_terminal.py",
     "console.plots": "tests/test_console_overview.py and tests/test_console_pipeline.py, at every size",

@@ -9,7 +9,7 @@ code meaning
 1    an error, told on standard error in one line and, where there is one, a hint;
      trackflow replay: not all could be restored, and its summary says why;
      trackflow alerts: a critical one is on;
-     trackflow verify, doctor: something is to be mended
+     trackflow verify, doctor: something is to be mended; trackflow stack: a container is not healthy
 2    the command line or the configuration is wrong
 3    trackflow: no daemon answers on the control socket;
      trackflowd run: stopped, and some events wait in rings or spool for the next start
@@ -43,6 +43,7 @@ from trackflowd import (
     cli_run,
     cli_sites,
     cli_spool,
+    cli_stack,
     cli_stats,
     cli_steer,
     cli_tasks,
@@ -65,7 +66,8 @@ _DAEMON_CODES = """\
 
 _OPERATOR_CODES = """\
 0    done
-1    error; replay: some batches are out of reach; alerts: one is critical; verify, doctor: something is to be mended
+1    error; replay: some batches are out of reach; alerts: one is critical; verify, doctor: something is to be mended;
+     stack: a container is not healthy
 2    wrong usage or configuration
 3    no daemon answers
 130  Ctrl-C"""
@@ -185,6 +187,7 @@ def _operator_parser() -> argparse.ArgumentParser:
     cli_doctor.add_commands(commands)
     cli_openapi.add_commands(commands)
     cli_debug.add_commands(commands)
+    cli_stack.add_commands(commands)
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -13,8 +14,10 @@ from typing import Any, TextIO
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_text import Style, bar, clean, count, duration, fit, pad, say, table, to_json
+from trackflowd.cli_tools import data_dir
 from trackflowd.client import Client
 from trackflowd.errors import ControlError
+from trackflowd.stack import book
 
 TaskDict = Mapping[str, Any]
 
@@ -71,8 +74,7 @@ def _number(text: str) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    with connect(args) as client:
-        tasks: Sequence[TaskDict] = client.call("tasks")
+    tasks = _all(args)
     if args.json:
         say(to_json(tasks, 2))
     elif not tasks:
@@ -86,11 +88,25 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
+def _all(args: argparse.Namespace) -> Sequence[TaskDict]:
+    """The daemon's, with those of a Docker stack beside it; without a daemon those of the stack."""
+    try:
+        with connect(args) as client:
+            tasks: Sequence[TaskDict] = client.call("tasks")
+            return tasks
+    except ControlError as error:
+        containers = book.read(book.place(data_dir(args.data_dir, os.environ)))
+        if error.code != ControlError.code or not containers:
+            raise
+        print("no daemon answers: the containers of the stack alone, as written down last", file=sys.stderr)
+        return containers
+
+
 def _row(task: TaskDict, style: Style) -> list[str]:
     error = task.get("error") or {}
     return [
         str(task["id"]),
-        clean(task["kind"]),
+        kind_text(task),
         state_text(task, style),
         moment(task["created_ms"]),
         duration(took) if (took := _took(task)) is not None else "",
@@ -253,7 +269,7 @@ class Meter:
 def lines(task: TaskDict, style: Style) -> list[str]:
     """Everything of a task, line by line."""
     rows = [
-        ("task", f"{task['id']}  {style.name(clean(task['kind']))}  {state_text(task, style)}"),
+        ("task", f"{task['id']}  {style.name(kind_text(task))}  {state_text(task, style)}"),
         ("arguments", _fields(task["args"])),
         ("progress", " · ".join(part for part in (_amount(task), clean(task["progress"]["text"])) if part)),
         *(
@@ -272,14 +288,25 @@ def lines(task: TaskDict, style: Style) -> list[str]:
     return [style.dim(label.ljust(_LABEL)) + text for label, text in rows if text]
 
 
+def kind_text(task: TaskDict) -> str:
+    """A task's kind, and which container it is."""
+    return clean(f"{task['kind']} {task['args']['name']}" if "phase" in task else task["kind"])
+
+
 def state_text(task: TaskDict, style: Style) -> str:
     """A task's state as people read it."""
-    state = clean(task["state"])
+    state = clean(task.get("phase") or task["state"])
     if not task["known"]:
         return style.odd(f"{state} (a kind this version does not know)")
     if task["cancelling"]:
         return style.odd("ending")
-    paint = {"done": style.good, "failed": style.bad, "interrupted": style.bad, "cancelled": style.odd}
+    paint = {
+        "done": style.good,
+        "healthy": style.good,
+        "failed": style.bad,
+        "interrupted": style.bad,
+        "cancelled": style.odd,
+    }
     return paint.get(state, style.bold)(state)
 
 

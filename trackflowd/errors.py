@@ -24,6 +24,7 @@
     ├── EngineBroken       the embedded store failed to write and does not know it: only a fresh process can ask it
     ├── QueryError         the asker's: not allowed, wrong SQL, or over a limit
     ├── GeoError           a geo database that cannot be fetched, read or trusted
+    ├── StackError         the Docker engine's, or what is asked of it: not there, a port taken, an image missing
     └── ControlError       the control socket: nobody there, or a frame that makes no sense
 
 Each carries a stable ``code`` for machines, a text for people and, where there is one, a
@@ -157,6 +158,10 @@ class QueryError(TrackflowError):
 
 class GeoError(TrackflowError):
     code = "geo"
+
+
+class StackError(TrackflowError):
+    code = "stack"
 
 
 class ControlError(TrackflowError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from trackflowd.config import Config
@@ -17,6 +18,7 @@ from trackflowd.errors import ControlError, DataDirError, TrackflowError
 from trackflowd.job import Ask, Cancelled, Job, Kind, now_ms
 from trackflowd.proto.control import read_args
 from trackflowd.sink.base import masked
+from trackflowd.stack import book
 from trackflowd.tasks import Table, Task, TaskState
 
 log = logging.getLogger(__name__)
@@ -101,8 +103,9 @@ class Runner:
     # -------------------------------------------------------------- questions
 
     def all(self) -> Sequence[dict[str, Any]]:
-        """Every task, newest first, without history and checkpoint."""
-        return [self._said(task, task.brief()) for task in map(self._truth, self._table.all())]
+        """Every task, newest first, without history and checkpoint; those of a Docker stack beside us before them."""
+        own = [self._said(task, task.brief()) for task in map(self._truth, self._table.all())]
+        return [*self._containers(), *own]
 
     def one(self, number: int) -> dict[str, Any]:
         """Everything of one task.
@@ -110,8 +113,19 @@ class Runner:
         Raises:
             ControlError: ``no_task``: there is none of this number.
         """
+        for container in self._containers() if number >= book.FIRST else ():
+            if container["id"] == number:
+                return container
         task = self._find(number)
         return self._said(task, task.whole())
+
+    def _containers(self) -> Sequence[dict[str, Any]]:
+        """Those of a Docker stack beside us, as it wrote them down; its own commands move them along."""
+        try:
+            return [dict(row) for row in book.read(book.place(Path(self._cfg.daemon.data_dir)))]
+        except DataDirError as error:
+            log.warning("containers of the stack are not listed: %s", error)
+            return []
 
     def _said(self, task: Task, value: dict[str, Any]) -> dict[str, Any]:
         secret = self._kinds[task.kind].secret if task.kind in self._kinds else ()
@@ -123,6 +137,9 @@ class Runner:
 
     def _find(self, number: int) -> Task:
         task = self._held.get(number) or self._table.load(number)
+        if task is None and any(row["id"] == number for row in self._containers()):
+            text = f"task {number} is a container of the stack"
+            raise _error("task_state", text, "`trackflow stack up`, `down` and `rm` move it along")
         if task is None:
             raise _error("no_task", f"there is no task {number}", "`trackflow tasks list` shows those there are")
         return task

@@ -20,10 +20,12 @@ import enum
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from trackflowd.errors import DataDirError
 from trackflowd.state import State
+from trackflowd.state import peek as peek_rows
 
 #: Ended tasks that are kept: months of them, and a table that is read whole in a millisecond.
 KEEP = 200
@@ -147,11 +149,15 @@ class Table:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def add(self, kind: str, args: Mapping[str, Any], now_ms: int) -> Task:
-        """A new pending task. Numbers are never given twice: the newest row is never removed."""
+    def add(self, kind: str, args: Mapping[str, Any], now_ms: int, number: int | None = None) -> Task:
+        """A new pending task. Numbers are never given twice: the newest row is never removed.
+
+        Args:
+            number: its own, which no other has; None: the next.
+        """
         task = Task(0, kind, args, now_ms)
         sql = f"INSERT INTO tasks ({_COLUMNS}) VALUES ({_MARKS}) RETURNING id"
-        ((task.id,),) = self._state.execute(sql, (None, *_values(task)[1:]))  # NULL: the next number
+        ((task.id,),) = self._state.execute(sql, (number, *_values(task)[1:]))  # NULL: the next
         return task
 
     def save(self, task: Task) -> None:
@@ -179,6 +185,18 @@ class Table:
             "SELECT id FROM tasks WHERE state NOT IN ('pending', 'running') ORDER BY id DESC LIMIT 1 OFFSET ?)",
             (KEEP,),
         )
+
+
+def peek(path: Path, kind: str) -> Sequence[Task]:
+    """Tasks of a kind in a database that others write to, newest first; none where there is no file.
+
+    Raises:
+        DataDirError: it cannot be read, at least not now.
+    """
+    if not path.exists():
+        return []
+    rows = map(_task, peek_rows(path, f"SELECT {_COLUMNS} FROM tasks ORDER BY id DESC"))
+    return [task for task in rows if task.kind == kind]
 
 
 def _values(task: Task) -> tuple[Any, ...]:

@@ -19,7 +19,14 @@ Task = Mapping[str, Any]
 EVERY = 1.0
 _PLAIN = Style(False)
 _LABEL = 12  # columns of the labels of ``cli_tasks.lines``
-_STATE = {"done": "good", "failed": "bad", "interrupted": "bad", "cancelled": "odd", "running": "bold"}
+_STATE = {
+    "done": "good",
+    "healthy": "good",
+    "failed": "bad",
+    "interrupted": "bad",
+    "cancelled": "odd",
+    "running": "bold",
+}
 _UNDER_WAY = ("pending", "running")
 
 
@@ -172,7 +179,7 @@ class Tasks(Tab):
 
 
 def _row(task: Task, now: float) -> list[Segment]:
-    state = "ending" if task["cancelling"] else str(task["state"])
+    state = "ending" if task["cancelling"] else str(task.get("phase") or task["state"])
     progress = task["progress"]
     told = f"{count(progress['done'])} of {count(progress['total'])} {progress['unit']}" if progress["total"] else ""
     began, ended = task["started_ms"], task["ended_ms"]
@@ -180,7 +187,7 @@ def _row(task: Task, now: float) -> list[Segment]:
     said = ": ".join(part for part in (told, str(progress["text"] or "")) if part)
     return [
         Segment(str(task["id"])),
-        Segment(str(task["kind"]), "name"),
+        Segment(cli_tasks.kind_text(task), "name"),
         Segment(state, _STATE.get(state, "odd")),
         Segment(cli_tasks.moment(task["created_ms"])),
         Segment(pad(took, 9)),
