@@ -57,6 +57,7 @@ class Hall:
     def take(self, http: Http) -> None:
         """Take on the options, also for connections that are there (but whose word is trusted is settled for these)."""
         self.http = http
+        self.idle_until = self._now + http.idle_timeout  # not at the next tick: who comes before would keep the old one
         self.limits = Limits(http.max_head, http.max_url, http.max_body)
         self.heads.forget()
         self.proxied_heads.forget()

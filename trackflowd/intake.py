@@ -217,7 +217,7 @@ class Intake:
             told = self.debug(request, peer)
         except Refused as refusal:
             return self._refuse(request, refusal)
-        return self._write(request, 200, JSON + NO_STORE + _DEBUGGED, told)
+        return self.write(request, 200, JSON + NO_STORE + _DEBUGGED, told)
 
     def _preflight(self, request: Request, peer: Peer) -> bytes:
         return self.write(request, 204, preflight(request.headers), b"")

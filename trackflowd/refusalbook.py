@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from trackflowd.bearer import veiled
 from trackflowd.errors import DataDirError
 from trackflowd.ledger import OTHERS
 from trackflowd.proto.refusals import MEANING, REMEDIES, STATUS
@@ -61,7 +62,7 @@ class RefusalBook:
         for row in rows if isinstance(rows, list | tuple) else ():
             match row:
                 case [str(site), str(code), int(number)] if code in STATUS and number > 0:
-                    self._pending[hour, self._place(site[:_MAX_SITE], code), code] += number
+                    self._pending[hour, self._place(veiled(site)[:_MAX_SITE], code), code] += number
 
     def _begin(self, hour: int) -> None:
         self._hour = hour
