@@ -13,7 +13,7 @@ WHEELS ?= dist/wheels
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-model faults lint format tracker wheels deb bench clean
+.PHONY: help install run test test-docker test-model faults lint format tracker wheels deb bench clean
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,10 @@ run: install ## serve a demo on 127.0.0.1:8080 (PORT=8090 for another port), dat
 
 test: install ## run the tests, JOBS=2 files at a time (ARGS="-k ring" for some of them)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+test-docker: install ## run the tests of stores against ClickHouse and PostgreSQL in Docker (TRACKFLOW_STACK=another stack file)
+	@$(BIN)/trackflow stack up clickhouse postgresql
+	@TRACKFLOW_TEST_DOCKER=1 $(BIN)/python -m pytest tests/test_sink_contract.py tests/test_sink_edit.py tests/test_events.py tests/test_stats.py $(ARGS)
 
 test-model: install ## try the ring's model and its images after power cuts with 10,000 examples each (EXAMPLES=1000)
 	@CI=true EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -s tests/test_ring_model.py tests/test_ring_images.py $(ARGS)

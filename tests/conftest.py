@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.postgres import Cluster
+    from tests.stores import Stores
 
 _LET_THROUGH = "this machine cannot"
 
@@ -27,6 +28,15 @@ def _must_not_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not reason.removeprefix("Skipped: ").startswith(_LET_THROUGH):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI, where nothing may be missing: {reason}"
+
+
+def pytest_report_header() -> str | None:
+    """Which stores the tests run over, where they are not all their own."""
+    if not any(name.startswith("TRACKFLOW_TEST_") for name in os.environ):
+        return None
+    from tests.stores import header
+
+    return header()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,3 +60,13 @@ def postgres() -> Iterator[Cluster]:
 
     with Cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """Stores by their kind, for one module of tests: given by url, in Docker, or the tests' own."""
+    from tests.stores import Stores
+
+    made = Stores(tmp_path_factory.mktemp("stores"), lambda: request.getfixturevalue("postgres"))
+    yield made
+    made.close()

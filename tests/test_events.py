@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.batches import PARTITION, batch
-from tests.postgres import Cluster
 from tests.rows import NOW, event_id
+from tests.stores import Stores
 from trackflowd import events
 from trackflowd.errors import QueryError
 from trackflowd.selection import Selection
@@ -46,11 +46,9 @@ class Store:
                 return found
 
 
-@pytest.fixture(scope="module", params=["chdb", "postgresql"])
-def store(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster
-) -> Iterator[Store]:
-    url = "chdb:" if request.param == "chdb" else postgres.database("paged")
+@pytest.fixture(scope="module", params=["clickhouse", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[Store]:
+    url = stores.url(request.param, "paged", embedded="chdb:")
     sink = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), timeout_s=20, memory=2**30))
     sink.open()
     yield Store(url, sink)

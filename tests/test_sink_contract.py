@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -17,9 +16,8 @@ from typing import Any
 import pytest
 
 from tests.batches import PARTITION, batch
-from tests.front_process import FrontProcess
-from tests.postgres import Cluster
 from tests.rows import NOW, SITE, event_id
+from tests.stores import Stores
 from trackflowd.errors import QueryError, StoreAway, StoreReject
 from trackflowd.event import FIELDS, Field
 from trackflowd.sink.base import Batch, Coded, QueryLimits, Sink, SinkOptions, open_sink
@@ -28,18 +26,13 @@ BATCH_IDS = count(2**100 + 2**64)
 LIMITS = QueryLimits(max_seconds=20)
 
 
-@pytest.fixture(scope="module", params=["chdb", "server", "postgresql"])
-def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator[Sink]:
-    data = tmp_path_factory.mktemp("data")
-    with ExitStack() as held:
-        if request.param == "server":
-            url = held.enter_context(FrontProcess(data / "front")).url
-        else:
-            url = "chdb:" if request.param == "chdb" else postgres.database("contract")
-        store = open_sink(url, SinkOptions(data, timeout_s=20, memory=2**30))
-        store.open()
-        yield store
-        store.close()
+@pytest.fixture(scope="module", params=["chdb", "clickhouse", "postgresql"])
+def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[Sink]:
+    url = stores.url(request.param, "contract")
+    store = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), timeout_s=20, memory=2**30))
+    store.open()
+    yield store
+    store.close()
 
 
 def made(rows: int, first: int = 0, site: str = SITE) -> Batch:

@@ -6,17 +6,15 @@ import json
 import random
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.batches import PARTITION, batch
-from tests.front_process import FrontProcess
-from tests.postgres import Cluster
 from tests.process.harness import until
 from tests.rows import NOW, event_id, values_of
+from tests.stores import Stores
 from trackflowd.errors import StoreAway
 from trackflowd.selection import Selection, Tombstone, where
 from trackflowd.sink.base import Batch, QueryLimits, Sink, SinkOptions, open_sink
@@ -28,18 +26,13 @@ EVER = NOW + 10**9
 ODD = "O'Brien\\'; DROP TABLE facts; -- {x:String} $1 ü\n\t"
 
 
-@pytest.fixture(scope="module", params=["chdb", "server", "postgresql"])
-def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator[Sink]:
-    data = tmp_path_factory.mktemp("data")
-    with ExitStack() as held:
-        if request.param == "server":
-            url = held.enter_context(FrontProcess(data / "front")).url
-        else:
-            url = "chdb:" if request.param == "chdb" else postgres.database("edits")
-        store = open_sink(url, SinkOptions(data, timeout_s=20, memory=2**30))
-        store.open()
-        yield store
-        store.close()
+@pytest.fixture(scope="module", params=["chdb", "clickhouse", "postgresql"])
+def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[Sink]:
+    url = stores.url(request.param, "edits")
+    store = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), timeout_s=20, memory=2**30))
+    store.open()
+    yield store
+    store.close()
 
 
 def made(rows: int, first: int = 0, site: str = "s", **columns: Any) -> Batch:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.postgres import Cluster
 from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, event_of, land, made_events
 from tests.stats_reference import Event, Question, Reference, Row, entry, exit_, first_of
+from tests.stores import Stores, sql
 from trackflowd import stats
 from trackflowd.errors import QueryError
 from trackflowd.sink.base import QueryLimits, SinkOptions, open_sink
@@ -80,8 +80,8 @@ def store(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(store: str, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator[stats.Run]:
-    url = "chdb:" if store == "clickhouse" else postgres.database("stats")
+def run(store: str, tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[stats.Run]:
+    url = stores.url(store, "stats", embedded="chdb:")
     sink = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), memory=2**30))
     sink.open()
 
@@ -94,7 +94,7 @@ def run(store: str, tmp_path_factory: pytest.TempPathFactory, postgres: Cluster)
         EMPTY[store][name] = (stats.answer(run, name, {}, store), caught.value)
     land(sink, EVENTS + ACROSS)
     if store == "postgresql":
-        postgres.sql("stats", "ANALYZE")
+        sql(url, "ANALYZE")
     yield run
     sink.close()
 

@@ -190,7 +190,16 @@ def test_another_store_is_picked_and_only_what_is_named_is_started(stack: Stack)
     assert stack.run("down")[0] == 0
     assert set(stack.up("--store", "postgresql")) == {"postgresql", "daemon"}
     assert stack.run("down")[0] == 0
-    assert set(stack.up("postgresql")) == {"postgresql"}
+    assert set(stack.up("clickhouse", "postgresql")) == {"clickhouse", "postgresql"}
+
+
+def test_the_tests_of_stores_run_against_what_it_has_started(stack: Stack) -> None:
+    stack.up("postgresql")
+    one = "tests/test_sink_contract.py::test_a_batch_is_counted_by_its_id_and_partition"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"{one}[clickhouse]", f"{one}[postgresql]"]
+    env = {**stack.env, "TRACKFLOW_TEST_DOCKER": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=4 * PATIENCE)
+    assert "stores: clickhouse docker, postgresql docker" in done.stdout and "2 passed" in done.stdout, done.stdout
     assert stack.run("rm", "--volumes")[0] == 0
 
 
