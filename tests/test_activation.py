@@ -170,6 +170,11 @@ def test_what_is_said_of_an_address_holds_for_its_sockets_in_whatever_order_they
     assert lent.addresses == [tcp, unix]
     assert activation.fitting(cfg, lent.addresses, 64).http.listen == cfg.http.listen
     assert not caplog.records
-    assert activation.fitting(cfg, [unix], 64).http.listen == (f"{unix} trusted",)  # nobody else is believed for it
-    assert f"http.listen is not looked at ({tcp}, {unix})" in caplog.text
     lent.close()
+
+
+def test_words_that_would_be_lost_end_the_start() -> None:
+    cfg = load(None, ["http.listen=127.0.0.1:8443 proxy,127.0.0.1:8080"], {})
+    with pytest.raises(ConfigError, match=r"127.0.0.1:8443 proxy: the service manager hands over no socket of this"):
+        activation.fitting(cfg, ["[::]:8443", "127.0.0.1:8080"], 64)
+    assert activation.fitting(cfg, ["127.0.0.1:8443"], 64).http.listen == ("127.0.0.1:8443 proxy",)

@@ -119,8 +119,14 @@ def fitting(cfg: Config, addresses: Sequence[str], each: int) -> Config:
     Returns:
         With ``http.listen`` as these addresses, each with the words it has there, and no more workers than each has
         sockets.
+
+    Raises:
+        ConfigError: words (``tls``, ``proxy``, …) stand behind an address that has no socket: another has none.
     """
     told = {read_endpoint(text).address: text for text in cfg.http.listen}
+    if lost := [text for address, text in told.items() if text != address and address not in addresses]:
+        text = f"http.listen: {lost[0]}: the service manager hands over no socket of this address"
+        raise ConfigError(f"{text}, but {', '.join(addresses)}", "have http.listen and ListenStream= name the same")
     if told.keys() != set(addresses):
         log.warning("events are taken at the service manager's sockets, %s: http.listen is not looked at (%s); "
                     "change ListenStream= of the .socket unit, or http.listen",
