@@ -10,8 +10,6 @@
 BASE=/opt/trackflow
 CONFIG=/etc/trackflow/trackflow.toml
 PYTHON=${PYTHON:-/usr/bin/python3}
-# What starts and restarts units; Debian's asks the machine's policy first.
-INVOKE=${INVOKE:-systemctl}
 # Seconds for a release to become ready after its start. A drain before it (20 s) is not counted.
 PATIENCE=${PATIENCE:-60}
 NEED_MIB=1500
@@ -87,12 +85,13 @@ PY
 # service_start DELIVERS: restart the daemon; whether it came up. With "yes" it has to deliver, too.
 service_start() {
     systemctl reset-failed trackflowd.service 2> /dev/null || true
-    $INVOKE restart trackflowd.service || return 1
+    systemctl restart trackflowd.service || return 1
     systemctl is-active --quiet trackflowd.service || return 1
     [ "$1" = yes ] || return 0
     end=$(($(date +%s) + PATIENCE))
     until service_delivers; do
-        if [ "$(date +%s)" -ge $end ] || [ "$(systemctl show -P NRestarts trackflowd.service)" != 0 ]; then return 1; fi
+        if [ "$(date +%s)" -ge $end ]; then return 1; fi
+        if [ "$(systemctl show --property NRestarts --value trackflowd.service)" != 0 ]; then return 1; fi
         sleep 0.5
     done
 }
