@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import tlsfiles
 from trackflowd import cli, config, supervisor
 from trackflowd.cli_run import Follower, operator_command, source
 from trackflowd.cli_text import Style
@@ -40,6 +41,15 @@ def test_a_wrong_line_is_named_with_what_would_be_right(tmp_path: Path, capsys: 
     first, second = capsys.readouterr().err.splitlines()
     assert "line 3" in first and "http.listen" in first
     assert "line 5" in second and '"500ms"' in second
+
+
+def test_a_certificate_that_cannot_be_used_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    certificate, key = tlsfiles.make(tmp_path, "one", ["one.example"])
+    sets = ["--set", "http.listen=127.0.0.1:0 tls", "--set", f"tls.certificate={certificate}"]
+    assert cli.daemon(["check", *sets, "--set", f"tls.key={key}"]) == 0
+    assert "127.0.0.1:0 tls" in capsys.readouterr().out
+    assert cli.daemon(["check", *sets]) == 2  # without its key
+    assert f"tls.certificate: {certificate} and its key cannot be used" in capsys.readouterr().err
 
 
 def test_the_flag_for_the_data_directory_is_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

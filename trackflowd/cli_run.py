@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trackflowd import config
+from trackflowd import config, sealing
 from trackflowd.cli_event import event_line
 from trackflowd.cli_status import NO_GEO, geo_text
 from trackflowd.cli_text import Style, clean, say, size
@@ -50,6 +50,7 @@ def source(args: argparse.Namespace, env: Mapping[str, str]) -> config.Source:
 def check(args: argparse.Namespace) -> int:
     """Read the configuration and say what it comes to; mistakes arrive as ConfigError."""
     cfg = source(args, os.environ).load()
+    sealing.check(cfg.tls)
     style = Style.of(sys.stdout)
     say(style.good("ok") + "  " + (args.config or "no file: defaults, environment and flags"))
     for name, value in _summary(cfg):

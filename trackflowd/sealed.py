@@ -172,7 +172,7 @@ class Sealed(Guest, asyncio.Transport):
             return
         try:
             sent = tls.write(data)
-            while sent < len(data):  # one record at a time
+            while sent < len(data):  # it may write less than it is given, its documentation says
                 sent += tls.write(memoryview(data)[sent:])
         except ssl.SSLError:
             self.abort()
