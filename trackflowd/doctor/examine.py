@@ -115,7 +115,7 @@ def _kernel(subject: Subject) -> list[Check]:
 def _disk(subject: Subject) -> list[Check]:
     options = subject.options
     data_dir = Path(options["daemon.data_dir"])
-    rings = options["ring.size"] * options["daemon.workers"]
+    rings = 0 if subject.running else options["ring.size"] * options["daemon.workers"]
     try:
         there = sum(path.stat().st_size for path in (data_dir / "rings").glob("*.ring"))
     except OSError:
@@ -175,7 +175,7 @@ def _geo(subject: Subject) -> Check:
     try:
         found = facts.databases(where)
     except OSError as error:
-        found = [checks.Geo(str(where), "", 0.0, f"{where}: {error.strerror}")]
+        found = [] if subject.running else [checks.Geo(str(where), "", 0.0, f"{where}: {error.strerror}")]
     return checks.geo(found, str(where))
 
 
