@@ -2,7 +2,7 @@
 environment its tests run in mounted into them.
 
 ClickHouse is ``tests.clickhouse_front`` over chDB, PostgreSQL a real one from the wheel, the daemon the real one.
-Everything is on the host's network: the tests' engine has no bridge.
+All of it is on the host's network.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ class StackFile:
 
     Attributes:
         path: of the file.
+        network: as in the file.
         ports: by container.
         containers: what it says of them; ``write`` after a change.
     """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "stack.toml"
+        self.network = "host"
         clickhouse, postgresql, http, admin = free_ports(4)
         self.ports = {"clickhouse": clickhouse, "postgresql": postgresql, "daemon": http, "admin": admin}
         self.urls = {
@@ -83,7 +85,7 @@ class StackFile:
 
     def write(self) -> None:
         """Write the file."""
-        lines = [f'name = "{NAME}"', 'network = "host"', 'store = "clickhouse"']
+        lines = [f'name = "{NAME}"', f'network = "{self.network}"', 'store = "clickhouse"']
         for name, url in self.urls.items():
             lines += [f"[stores.{name}]", f'url = "{url}"', f'outside = "{url if name != "chdb" else ""}"']
         for name, container in self.containers.items():

@@ -11,16 +11,18 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from tests.dockerd import Dockerd
 from tests.process.harness import PATIENCE, ROOT, fetch, until
-from tests.stack_files import NAME, StackFile
+from tests.stack_files import NAME, StackFile, free_ports
 
 _COMMAND = "import sys; from trackflowd.cli import operator; sys.exit(operator(sys.argv[1:]))"
 
@@ -41,7 +43,7 @@ class Stack:
         self.engine = engine
         self.file = StackFile(directory)
         self.env = {**os.environ, "DOCKER_HOST": engine.url, "TRACKFLOW_STACK": str(self.file.path)}
-        self.words = [sys.executable, "-c", _COMMAND, "--data-dir", str(directory / "data"), "stack"]
+        self.words = [sys.executable, "-c", _COMMAND, "--data-dir", os.path.relpath(directory / "data", ROOT), "stack"]
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -201,6 +203,33 @@ def test_the_tests_of_stores_run_against_what_it_has_started(stack: Stack) -> No
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=4 * PATIENCE)
     assert "stores: clickhouse docker, postgresql docker" in done.stdout and "2 passed" in done.stdout, done.stdout
     assert stack.run("rm", "--volumes")[0] == 0
+
+
+def test_on_a_network_of_their_own_they_know_each_other_by_name(small: Stack) -> None:
+    try:
+        small.engine.client.networks.create("probe").remove()
+    except docker.errors.APIError as error:
+        pytest.skip(f"this machine cannot make a bridge: {error.explanation}")
+    (port,) = free_ports(1)
+
+    def asks(url: str) -> dict[str, Any]:
+        return {"health": ["python3", "-c", f"import urllib.request; urllib.request.urlopen('{url}/etc/hello')"]}
+
+    one = small.file.containers["one"]
+    serving = ["python3", "-m", "http.server", "8000", "--directory", "/"]
+    web = one | asks("http://127.0.0.1:8000") | {"command": serving, "ports": [f"127.0.0.1:{port}:8000"]}
+    small.file.containers = {
+        "web": web | {"files": {"/etc/hello": "hello"}},
+        "asker": one | asks("http://web:8000") | {"needs": ["web"]},
+        "beside": one | asks("http://127.0.0.1:8000") | {"needs": ["web"], "network": "container:web"},
+    }
+    small.file.network = "bridge"
+    small.file.write()
+    assert {ways[-1] for ways in small.up().values()} == {"healthy"}
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/etc/hello", timeout=PATIENCE) as answer:
+        assert answer.read() == b"hello"
+    assert small.run("rm")[0] == 0
+    assert {network.name for network in small.engine.client.networks.list()} == {"host", "none"}
 
 
 def test_an_image_that_is_not_here_and_cannot_be_fetched_fails_with_what_to_do(small: Stack) -> None:

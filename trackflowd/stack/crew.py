@@ -40,7 +40,7 @@ class Crew:
         self._plan = plan
         self._engine = engine
         self._book = book
-        self._files = directory / "files"
+        self._files = directory.absolute() / "files"  # a bind mount takes no other
         self._told = told
         #: When a container began to start, by the monotonic clock.
         self._since: dict[str, float] = {}
