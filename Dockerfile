@@ -10,8 +10,9 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
 COPY dist/wheels /wheels
 RUN python3 -m venv /opt/trackflow \
-    && /opt/trackflow/bin/pip install --quiet --no-cache-dir --no-index --find-links /wheels --require-hashes -r /wheels/requirements.txt \
-    && /opt/trackflow/bin/pip uninstall --quiet --yes pip
+    && /opt/trackflow/bin/pip install --quiet --no-cache-dir --no-compile --no-index --find-links /wheels --require-hashes -r /wheels/requirements.txt \
+    && /opt/trackflow/bin/pip uninstall --quiet --yes pip \
+    && /opt/trackflow/bin/python -m compileall -q -j 0 /opt/trackflow/lib
 
 FROM ${BASE}
 # A number of its own, so that a volume keeps its owner whatever the base image counts.
