@@ -16,7 +16,7 @@ from tests.process.sender import event_of
 
 #: A silent process is replaced after 3 s, a call to the store given up after 2; the change takes 5.
 _SETS = (
-    "daemon.workers=1", "ring.size=256KiB", "spool.start_at=10", "spool.keep_free=0", "batch.max_age=0.05",
+    "daemon.workers=1", "ring.size=1MiB", "spool.start_at=3", "spool.keep_free=0", "batch.max_age=0.05",
     "store.timeout=2", "daemon.stall_after=3", "dedup.max_ids=20000",
 )  # fmt: skip
 
@@ -63,13 +63,13 @@ def test_a_long_change_of_the_schema_refuses_no_event_and_an_earlier_version_lea
         daemon.await_status(
             lambda status: any(row["role"] == "worker" and row["state"] == "ready" for row in status["processes"])
         )
-        # until the flusher runs nothing empties a ring this small
+        # until the flusher runs nothing empties the ring
         until(lambda: daemon.log().count("changing its schema") > changes)
         flusher = daemon.pid("flusher")
         while not daemon.ready()[0] == 200 and traffic.sent < 5000:
             traffic.send(daemon, 10)
         spooled = daemon.status()["totals"]["batches_spooled"]
-        assert spooled, "the rings of 256 KiB took it all: the change was no long one"
+        assert spooled, "the ring took it all: the change was no long one"
         traffic.send(daemon, 100)
         settle(daemon)
         assert daemon.pid("flusher") == flusher, "it was taken for dead while the store was being changed"
