@@ -110,7 +110,10 @@ class Dockerd:
     def close(self) -> None:
         """End it and remove what it kept."""
         self.stop()
-        shutil.rmtree(self.home, ignore_errors=True)
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in reversed([mount for mount in mounts if mount.startswith(f"{self.home}/")]):
+            subprocess.run(["umount", mount], check=True)  # an engine leaves some behind
+        shutil.rmtree(self.home)
 
     def __enter__(self) -> Dockerd:
         return self

@@ -137,7 +137,8 @@ class Crew:
         if verdict.phase is Phase.PENDING:
             verdict = Verdict(Phase.FAILED, "its container was removed while it started", "trackflow stack up again")
         waited = time.monotonic() - self._since.setdefault(record.name, time.monotonic())
-        many = seen is not None and seen.restarts > container.restarts
+        # While it runs, its last end has no code any more, and it may come through.
+        many = seen is not None and seen.restarts > container.restarts and seen.status != "running"
         if verdict.phase is Phase.STARTING and seen is not None and (many or waited > container.wait):
             text = f"ended with code {seen.exit_code}, {seen.restarts} times again" if many else "is not healthy"
             within = "" if many else f" within {container.wait:g} s"
