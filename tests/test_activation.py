@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -33,14 +34,13 @@ print(env)
 
 def taken(*socks: socket.socket) -> subprocess.CompletedProcess[str]:
     """What a process says that was handed these sockets."""
-    high = [os.dup(sock.fileno()) for sock in socks]
-    fds = [os.dup2(fd, 200 + place) for place, fd in enumerate(high)]
+    fds = [fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 200) for sock in socks]  # above where they go to
     try:
         return subprocess.run(
             [sys.executable, "-c", CODE, *map(str, fds)], pass_fds=fds, capture_output=True, text=True
         )
     finally:
-        for fd in (*high, *fds):
+        for fd in fds:
             os.close(fd)
 
 
@@ -97,11 +97,18 @@ def test_there_are_no_more_workers_than_sockets(caplog: pytest.LogCaptureFixture
     assert "3 of 4 workers" in caplog.text
 
 
+def free(count: int) -> int:
+    """The first of so many descriptors in a row that nothing has."""
+    taken = {int(name) for name in os.listdir("/proc/self/fd")}
+    return next(first for first in range(300, 100_000) if taken.isdisjoint(range(first, first + count)))
+
+
 def handed(monkeypatch: pytest.MonkeyPatch, names: str, sockets: Sequence[socket.socket], *sets: str) -> Handed:
     """What these are taken for, in this process."""
+    first = free(len(sockets))
     for place, sock in enumerate(sockets):
-        os.dup2(sock.fileno(), 300 + place)
-    monkeypatch.setattr(activation, "FIRST", 300)  # at 3 there is something of pytest's
+        os.dup2(sock.fileno(), first + place)
+    monkeypatch.setattr(activation, "FIRST", first)  # at 3 there is something of pytest's
     env = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names}
     return activation.take(env, load(None, list(sets), {}))
 
@@ -121,8 +128,9 @@ def test_names_say_what_each_is_for(
     control = f"control.socket={local.getsockname()}"
     sockets = [*open_sockets.sockets[:2], local, open_sockets.sockets[2], local]
     got = handed(monkeypatch, "events:admin:control", sockets, control)
-    assert [sock.fileno() for sock in got.events] == [300, 303, 304]
-    assert got.admin is not None and got.admin.fileno() == 301
+    first = activation.FIRST
+    assert [sock.fileno() for sock in got.events] == [first, first + 3, first + 4]
+    assert got.admin is not None and got.admin.fileno() == first + 1
     assert got.control is not None and got.control.getsockname() == local.getsockname()
     for sock in (*got.events, got.admin, got.control):
         sock.close()

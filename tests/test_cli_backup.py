@@ -103,7 +103,7 @@ def test_root_reads_and_writes_as_the_one_a_directory_belongs_to(tmp_path: Path)
     secret, theirs, made = tmp_path / "secret", tmp_path / "theirs", tmp_path / "made"
     secret.write_bytes(b"root's")
     secret.chmod(0o600)
-    for path in (tmp_path, *tmp_path.parents[:2]):
+    for path in (tmp_path, *tmp_path.parents[:3]):  # with xdist one more
         path.chmod(path.stat().st_mode | 0o011)
     theirs.mkdir()
     os.chown(theirs, 65534, 65534)

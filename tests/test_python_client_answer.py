@@ -117,7 +117,6 @@ def test_a_refusal_that_is_not_final_is_tried_again_though_it_has_the_header() -
         ("7", 7, 7),
         (" 0 ", 0, 0),
         ("999999", MAX_WAIT, MAX_WAIT),
-        pytest.param(email.utils.formatdate(time.time() + 1000, usegmt=True), 900, 1000, id="a date 1000 s from now"),
         (email.utils.formatdate(1000, usegmt=True), 0, 0),
         ("soon", 0, 0),
         ("-5", 0, 0),
@@ -127,3 +126,8 @@ def test_a_refusal_that_is_not_final_is_tried_again_though_it_has_the_header() -
 )
 def test_the_server_says_how_long_to_wait(text: str, low: float, high: float) -> None:
     assert low <= say(503, b"", retry_after=text).wait <= high
+
+
+def test_a_date_to_come_is_waited_for() -> None:
+    text = email.utils.formatdate(time.time() + 1000, usegmt=True)
+    assert 900 <= say(503, b"", retry_after=text).wait <= 1000

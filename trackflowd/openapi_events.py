@@ -255,6 +255,8 @@ def _key(name: str, made: Json, *, in_query: bool = False) -> Json:
     if facets.get("type", "object" if "maxProperties" in facets else None) in kinds:
         wanted = facets.get("type", "object")
         choices = [{**one, **facets} if one.get("type") == wanted else one for one in choices]
+    if in_query and "integer" in kinds:
+        choices = [*choices, {"type": "string", "maxLength": 0}]
     return {"description": about, **(choices[0] if len(choices) == 1 else {"anyOf": choices})}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -105,7 +106,7 @@ class Activated(Daemon):
 
     def launch(self) -> None:
         """As ``Daemon`` has it, through ``LAUNCHER``."""
-        fds = [os.dup2(fd, 200 + place, inheritable=False) for place, fd in enumerate(self.sockets.fds)]
+        fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200) for fd in self.sockets.fds]  # above where they go to
         words = [sys.executable, "-c", LAUNCHER, ",".join(map(str, fds)), "-m", self.module, "run"]
         words += ["--data-dir", str(self.data_dir), *(word for text in self.sets for word in ("--set", text))]
         with self.log_path.open("ab") as log:
