@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -28,6 +27,7 @@ import docker
 import psutil
 import pytest
 
+from tests.debian import mirror
 from tests.process.harness import until
 
 _CACHE = Path.home() / ".cache" / "trackflow-tests"
@@ -139,7 +139,7 @@ def _base_tar() -> Path:
 
 
 def _make(tree: Path) -> None:
-    command = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(tree), _mirror()]
+    command = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(tree), *mirror()]
     if shutil.which(command[0]) is None:
         pytest.skip("no debootstrap here: apt-get install debootstrap")
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -147,11 +147,3 @@ def _make(tree: Path) -> None:
         pytest.skip(f"this machine cannot make a Debian tree: {done.stdout.strip().splitlines()[-1]}")
     for name in _CLEARED:
         shutil.rmtree(tree / name, ignore_errors=True)
-
-
-def _mirror() -> str:
-    """Where this machine has its Debian packages from, or else Debian's own address."""
-    sources = Path("/etc/apt/sources.list.d")
-    texts = [path.read_text(errors="replace") for path in [*sources.glob("*.sources"), *sources.glob("*.list")]]
-    found = re.findall(r"https?://\S+/debian/?(?=\s|$)", "\n".join(texts))
-    return found[0] if found else "http://deb.debian.org/debian"

@@ -24,7 +24,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -38,6 +37,7 @@ from typing import Any
 
 import pytest
 
+from tests.debian import mirror
 from tests.process.harness import PATIENCE, until
 from tests.process.packages import LONG, alone, built, cache, deb
 
@@ -67,14 +67,6 @@ def _runs(*words: str) -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def mirror() -> str:
-    """Address of the Debian archive that apt uses here; Debian's own where it says none."""
-    texts = [path.read_text() for path in Path("/etc/apt").glob("sources.list*") if path.is_file()]
-    texts += [path.read_text() for path in Path("/etc/apt/sources.list.d").glob("*") if path.is_file()]
-    found: list[str] = re.findall(r"^(?:deb |URIs:)[^\n]*?(https?://\S+/debian/?)(?=\s|$)", "\n".join(texts), re.M)
-    return found[0] if found else "http://deb.debian.org/debian"
-
-
 def tree() -> Path:
     """The root of a Debian, made by the first who asks."""
     key = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:8]
@@ -84,7 +76,7 @@ def tree() -> Path:
             with tempfile.TemporaryDirectory(dir=cache()) as work:
                 made = Path(work, "root")
                 include = f"--include={','.join(PACKAGES)}"
-                built("debootstrap", "--variant=minbase", include, SUITE, str(made), mirror())
+                built("debootstrap", "--variant=minbase", include, SUITE, str(made), *mirror())
                 for archive in (made / "var/cache/apt/archives").glob("*.deb"):
                     archive.unlink()
                 made.rename(path)

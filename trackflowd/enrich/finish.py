@@ -187,19 +187,9 @@ class Finisher:
         elif event.client_id:
             flags = CLIENT_ID | ATTEMPT if event.attempt > 0 else CLIENT_ID
         values: tuple[Any, ...] = (
-            site,
-            event.name,
-            time,
-            number,
-            event.user,
-            event.session,
-            event.engaged_ms,
-            event.scroll,
-            event.revenue_e4,
-            event.currency,
-            event.props,
-            event.dialect,
-        )
+            site, event.name, time, number, event.user, event.session, event.engaged_ms, event.scroll,
+            event.revenue_e4, event.currency, event.props, event.dialect,
+        )  # fmt: skip
         if with_address:
             values += (address,)
         payload = record.encode(page.part, source, agent_part, place, client, values)
