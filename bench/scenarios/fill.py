@@ -28,7 +28,7 @@ from trackflowd import proc
 from trackflowd.batch import Columns, new_batch_id, partition_of
 from trackflowd.enrich.finish import Finisher, Row
 from trackflowd.enrich.geo import Geo
-from trackflowd.enrich.visitor import Salt
+from trackflowd.enrich.visitor import Salt, of_day
 from trackflowd.proto import http, native
 from trackflowd.proto.dialects import Limits
 from trackflowd.ring.layout import Record
@@ -129,11 +129,12 @@ def _batch(made: Mapping[str, Sequence[Any]], count: int, first: int, end: int) 
         received = [first] * count
     ids, other = os.urandom(16 * count), secrets.randbits(64)
     batch_id = new_batch_id(received[-1])
+    times = [at + late for at, late in zip(received, made["time"][:count], strict=True)]
     fresh: dict[str, Sequence[Any]] = {
         "event_id": [ids[n : n + 16] for n in range(0, 16 * count, 16)],
         "received": received,
-        "time": [at + late for at, late in zip(received, made["time"][:count], strict=True)],
-        "visitor": [number ^ other for number in made["visitor"][:count]],
+        "time": times,
+        "visitor": [of_day(number ^ other, at) for number, at in zip(made["visitor"][:count], times, strict=True)],
         "_batch": (batch_id,) * count,
     }
     rest = {name: column if len(column) == count else column[:count] for name, column in made.items()}
