@@ -48,6 +48,11 @@ NOUNS: Mapping[str, Noun] = {
         "choices of the ClickHouse schema, each on the same events",
         "schema DATA_DIR --variants day,zstd",
     ),
+    "overview": Noun(
+        "bench.overview",
+        "stats overview on a filled store: read whole, added up, asked again",
+        "overview DATA_DIR --days 7,30",
+    ),
     "migrate": Noun(
         "bench.migrate",
         "move events to another store under traffic, the mover killed; count what is lost",

@@ -24,12 +24,12 @@ FILTERS = [
 
 
 def test_both_stores_have_the_same_files() -> None:
-    assert FILES["clickhouse"] == FILES["postgresql"]
+    assert FILES["clickhouse"] - {"stamps", "unstamped"} == FILES["postgresql"], "only ClickHouse has projections"
     assert FILES["clickhouse"] >= stats.STATISTICS.keys() - {"refused"}
 
 
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("name", sorted(name for name in FILES["clickhouse"] if not name.startswith("_")))
+@pytest.mark.parametrize("name", sorted(name for name in FILES["postgresql"] if not name.startswith("_")))
 def test_every_slot_is_filled_and_values_stay_outside(store: str, name: str) -> None:
     scope = Scope(10, 20, EVIL + "z", FILTERS)
     sql, params = compose(store, name, scope, {"limit": 5}, [[FILTERS[0]], [FILTERS[1]]] if name == "funnels" else ())

@@ -64,6 +64,7 @@ class Eraser:
         sources: rings, spool, quarantine, tombstones.
         sender: speaks to the store.
         in_loop: see ``InLoop``.
+        forget: lets go of what statistics keep in memory; called once events are gone from the store.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Eraser:
         sources: Sources,
         sender: Sender,
         in_loop: InLoop,
+        forget: Callable[[], None] = lambda: None,
     ) -> None:
         self._sink = sink
         self._store = sql_of(url)
@@ -85,6 +87,7 @@ class Eraser:
         self._sources = sources
         self._sender = sender
         self._in_loop = in_loop
+        self._forget = forget
 
     def calls(self) -> dict[str, Callable[..., Any]]:
         """The handlers, by the name of their call."""
@@ -192,6 +195,7 @@ class Eraser:
             error = ControlError(done.busy, "it is asked again")
             error.code = "unavailable"
             raise error
+        self._forget()
         return {"next": done.next, "rows": done.rows}
 
     def sweep(self) -> int:

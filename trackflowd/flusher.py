@@ -124,8 +124,10 @@ class Flusher:
             self._sink, self._journal, sources, columns, self._sender, slot, self._state.report, self._ensure
         )
         self._replayer = Replayer(self._journal, sources, self._lander, self._sender, slot)
-        url, limits = self.cutover.url, self._limits
-        self.eraser = Eraser(self._sink, url, limits, self._journal, sources, self._sender, self.errands.do)
+        url, limits, self._sums = self.cutover.url, self._limits, stats.Sums()
+        self.eraser = Eraser(
+            self._sink, url, limits, self._journal, sources, self._sender, self.errands.do, self._sums.clear
+        )
         self.shelf = Shelf(self._journal, sources, self._lander, slot)
         self.archivist = Archivist(self._sink, data_dir, self._journal, sources, self._sender, self.errands.do)
 
@@ -276,7 +278,13 @@ class Flusher:
     def stats(self, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
         """A named statistic (see ``stats.answer``)."""
         store = sql_of(self.cutover.url)
-        return stats.answer(lambda sql, params: stats.rows(self.query(sql, "json", dict(params))), name, args, store)
+        # Of a cluster nobody can say in one question whether all its parts have the stamps that sums go by.
+        sums = self._sums if store == "clickhouse" and not self._cfg.store.cluster else None
+
+        def run(sql: str, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+            return stats.rows(self.query(sql, "json", dict(params)))
+
+        return stats.answer(run, name, args, store, sums)
 
     def reload(self, config: str) -> bool:
         """Take on options that have changed (``config.dump``), those that can be without a restart."""

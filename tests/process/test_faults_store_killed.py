@@ -6,6 +6,7 @@ rows, and takes the batch sent again for a repeat.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.front_process import FrontProcess
@@ -14,6 +15,7 @@ from tests.process.judge import Verdict, judge, settle
 from tests.process.sender import event_of
 from tests.process.tracer import RENAMES, injecting, need_tracing
 from tests.traced_daemon import VARIABLE
+from trackflowd.stats.compose import load
 
 #: Events of one batch.
 FEW = 20
@@ -26,6 +28,28 @@ FIRST_START = {
     "rename:signal=KILL:when=1": "notes that the table of events is made",
     "renameat2:signal=KILL:when=2": "begins to fill the index that the second version adds",
 }
+
+
+#: What the projection ``stamps`` keeps of each half hour, of all of it: from the projection, and from the rows.
+STAMPS = """
+SELECT sum(events) AS events, sum(hashes) AS hashes
+FROM
+(
+    SELECT
+        site, intDiv(toUnixTimestamp64Milli(time), 1800000) AS half_hour,
+        count() AS events, sum(cityHash64({})) AS hashes
+    FROM events {{}}
+    GROUP BY site, half_hour
+)""".format(re.findall(r"cityHash64\((.*?)\)", load("clickhouse", "stamps"), re.DOTALL)[0].strip())
+
+
+def stamps_agree(daemon: Daemon) -> bool:
+    """Whether base and aggregate say the same, and the aggregate is what the projection has."""
+    from_rows = "WHERE _batch != 0"  # no projection has that column
+    plan = daemon.rows(f"EXPLAIN {STAMPS.format('')}")
+    return any("(stamps)" in line["explain"] for line in plan) and daemon.rows(STAMPS.format("")) == daemon.rows(
+        STAMPS.format(from_rows)
+    )
 
 
 def send(daemon: Daemon, first: int) -> int:
@@ -64,6 +88,7 @@ def test_killed_at_renames_of_its_first_start_and_at_every_one_of_an_insert_the_
         assert rename > 1, "no insert was killed: nothing was tried"
         verdict = judge(daemon, sent, set(range(sent)))
         assert verdict.kept, verdict
+        assert stamps_agree(daemon)
 
 
 def dies_at(daemon: Daemon, front: FrontProcess, rename: int, first: int) -> bool:

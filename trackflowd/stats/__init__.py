@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trackflowd.errors import QueryError
 from trackflowd.stats import periods
 from trackflowd.stats.catalogue import LIVE, OVERVIEW, STATISTICS, TOTALS, VALUES, Column
 from trackflowd.stats.compose import STORES, Scope, compose, load
+from trackflowd.stats.pieces import SUMMED, Sums
 from trackflowd.stats.request import Request, read
+from trackflowd.stats.summed import Summed
 
-__all__ = ["STATISTICS", "STORES", "Run", "answer", "rows"]
+__all__ = ["STATISTICS", "STORES", "Run", "Sums", "answer", "rows"]
 
 #: Runs SQL with the values of its ``{name:Type}`` parameters; gives the rows, by column name.
 Run = Callable[[str, Mapping[str, str | int]], Sequence[Mapping[str, Any]]]
@@ -30,7 +33,9 @@ _MINUTES = 30
 _MAX_COHORTS = 60
 
 
-def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhouse") -> dict[str, Any]:
+def answer(
+    run: Run, name: str, args: Mapping[str, Any], store: str = "clickhouse", sums: Sums | None = None
+) -> dict[str, Any]:
     """A statistic by name, as it is asked for from outside.
 
     Args:
@@ -38,6 +43,7 @@ def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhous
         name: one of ``STATISTICS`` but "refused", which no store knows (see ``refusalbook``).
         args: see ``request.read``.
         store: kind of store that run asks, one of ``STORES``.
+        sums: days that were added up before, of this store; None where nothing is kept, as of PostgreSQL.
 
     Returns:
         ``period`` (``from`` and ``to``, ms since 1970 UTC), the rows under the statistic's name, or, for "overview" and
@@ -48,7 +54,7 @@ def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhous
         QueryError: no such statistic, arguments that make no sense, no such site, or what run raises.
     """
     request = read(name, args)
-    asked = _Asked(run, store, request)
+    asked = _Asked(run, store, request, sums)
     value = {"period": {"from": request.scope.start_ms, "to": request.scope.end_ms}, **asked.answer()}
     if request.scope.site and not _anything(value):
         _check_site(run, store, request.scope.site)
@@ -58,14 +64,25 @@ def answer(run: Run, name: str, args: Mapping[str, Any], store: str = "clickhous
 class _Asked:
     """One request to one store."""
 
-    def __init__(self, run: Run, store: str, request: Request) -> None:
+    def __init__(self, run: Run, store: str, request: Request, sums: Sums | None) -> None:
         self._run = run
         self._store = store
         self._request = request
         self._scope = request.scope
+        self._previous = self._period_before() if request.name == "overview" else None
+        self._summed: Summed | None = None
+        if sums is not None and request.name in SUMMED and not request.scope.filters:
+            scopes = [self._scope] if self._previous is None else [self._scope, self._previous]
+            self._summed = Summed(self._ask, sums, scopes)
 
     def answer(self) -> dict[str, Any]:
         """Everything but the period."""
+        value = self._answer()
+        if self._summed is not None:
+            self._summed.keep()
+        return value
+
+    def _answer(self) -> dict[str, Any]:
         special = {
             "overview": self._overview,
             "timeseries": self._timeseries,
@@ -83,7 +100,9 @@ class _Asked:
 
     def _list(self, file: str, columns: Sequence[Column], more_rows: int = 0, **more: Any) -> list[Any]:
         request = self._request
-        found = self._ask(file, self._scope, limit=request.limit + more_rows, offset=request.offset, **more)
+        page = {"limit": request.limit + more_rows, "offset": request.offset}
+        summed = self._summed.rows(file, self._scope, **page) if self._summed else None
+        found = self._ask(file, self._scope, **page, **more) if summed is None else summed
         return [{column.name: column.of(row) for column in columns} for row in found]
 
     def _page(self, name: str, file: str, columns: Sequence[Column], **more: Any) -> dict[str, Any]:
@@ -93,20 +112,24 @@ class _Asked:
         return {name: found[:limit], **({"next": self._request.offset + limit} if len(found) > limit else {})}
 
     def _overview(self) -> dict[str, Any]:
-        value = {"totals": self._totals(self._scope)}
-        start_ms, end_ms = periods.previous(self._scope.start_ms, self._scope.end_ms, self._request.zone)
-        if start_ms >= 0:
-            value["previous"] = self._totals(self._moved(start_ms, end_ms))
-            value["previous_period"] = {"from": start_ms, "to": end_ms}
+        value: dict[str, Any] = {"totals": self._totals(self._scope)}
+        if before := self._previous:
+            value["previous"] = self._totals(before)
+            value["previous_period"] = {"from": before.start_ms, "to": before.end_ms}
         return value | {name: self._list(file, columns) for name, file, columns in OVERVIEW}
 
+    def _period_before(self) -> Scope | None:
+        start_ms, end_ms = periods.previous(self._scope.start_ms, self._scope.end_ms, self._request.zone)
+        return self._moved(start_ms, end_ms) if start_ms >= 0 else None
+
     def _totals(self, scope: Scope) -> dict[str, Any]:
-        [row] = self._ask("overview_of_visits" if scope.of_visits else "overview", scope)
+        file = "overview_of_visits" if scope.of_visits else "overview"
+        found = self._summed.rows(file, scope, 1, 0) if self._summed else None
+        [row] = self._ask(file, scope) if found is None else found
         return {column.name: column.of(row) for column in TOTALS}
 
     def _moved(self, start_ms: int, end_ms: int) -> Scope:
-        scope = self._scope
-        return Scope(start_ms, end_ms, scope.site, scope.filters, scope.bots)
+        return replace(self._scope, start_ms=start_ms, end_ms=end_ms)
 
     def _timeseries(self) -> dict[str, Any]:
         return {"timeseries": self._series(self._scope, self._request.interval)}

@@ -10,9 +10,11 @@ slot               what stands there then
 ``{{visits C}}``   a WITH element: visits that began in the period; ``label`` is of column C
 ``{{paths}}``      the same with ``entry`` and ``exit`` instead
 ``{{period}}``     condition: the event is of the site and the period, and not a bot's
-``{{read}}``       the same, with what lies up to ``LOOK_BACK_MS`` before the period, so that visits are seen whole
+``{{site}}``       condition: the event is of the site
+``{{read}}``       as ``{{period}}``, with what lies up to ``LOOK_BACK_MS`` before it, so that visits are seen whole
 ``{{filters}}``    condition: the event passes the filters on events
 ``{{begin}}``      condition: a visit that begins with this event passes those on how visits began
+``{{day}}`` …      of each day that visitors' numbers end with by itself, if that is asked for; else nothing
 ``{{bucket T}}``   start (ms) of the bucket in which the instant T (ms) is
 ``{{matches}}`` …  conditions and columns of a funnel's steps
 ================== =============================================================================================
@@ -41,8 +43,12 @@ LATE_MS = 7 * 24 * 3600 * 1000
 #: on for longer than that before the period counts as begun in there.
 LOOK_BACK_MS = 4 * 3600 * 1000
 
+#: The last hour (ms) that ClickHouse's toStartOfHour knows, in 2106; behind it, it would begin anew in 1970.
+_LAST_HOUR_MS = (2**32 - 1) * 1000
+
 Params = dict[str, str | int]
 
+_DAYS = {"day": " bitAnd(visitor, 1023) AS day,", "by_day": ", day", "group_by_day": "\nGROUP BY day"}
 _SLOT = re.compile(r"\{\{(\w+)(?: (\w+))?\}\}")
 _COMMENT = re.compile(r"^--[^\n]*\n", re.MULTILINE)
 _HERE = Path(__file__).parent
@@ -57,6 +63,10 @@ class Scope:
         site: its name; "" for all sites together.
         filters: all of them hold.
         bots: events of bots count too.
+        hole: begin and end (ms) of a part of the period that is left out; None for none.
+        until_ms: what was received then or later is not looked for; 0: seven days after the period.
+        back_ms: so long before the period is read, to see which visits were under way.
+        by_day: rows of each day that visitors' numbers end with, with a column ``day``.
     """
 
     start_ms: int
@@ -64,6 +74,10 @@ class Scope:
     site: str = ""
     filters: Sequence[Filter] = ()
     bots: bool = False
+    hole: tuple[int, int] | None = None
+    until_ms: int = 0
+    back_ms: int = LOOK_BACK_MS
+    by_day: bool = False
 
     @property
     def of_visits(self) -> bool:
@@ -124,8 +138,8 @@ class _Filled:
         self.params: Params = {
             "start_ms": scope.start_ms,
             "end_ms": scope.end_ms,
-            "read_ms": max(scope.start_ms - LOOK_BACK_MS, 0),
-            "until_ms": scope.end_ms + LATE_MS,
+            "read_ms": max(scope.start_ms - scope.back_ms, 0),
+            "until_ms": scope.until_ms or scope.end_ms + LATE_MS,
         }
         self._texts: dict[str, str] = {}
 
@@ -144,6 +158,10 @@ class _Filled:
             return load(self._store, "_kept_of_visits" if self._scope.of_visits else "_kept")
         if name in ("visits", "paths"):
             return load(self._store, f"_{name}")
+        if name in _DAYS:
+            return _DAYS[name] if self._scope.by_day else ""
+        if name == "site":
+            return f"site = {self._text(self._scope.site)}" if self._scope.site else "1 = 1"
         if name in ("period", "read"):
             return self._bounds("start_ms" if name == "period" else "read_ms")
         if name == "bucket":
@@ -156,11 +174,30 @@ class _Filled:
         """received is never before time, and bounds the months that are read."""
         pairs = (("time >=", start), ("time <", "end_ms"), ("received >=", start), ("received <", "until_ms"))
         found = [f"{word} {self._instant(name)}" for word, name in pairs]
+        if self._clickhouse:
+            found += [f"{self._hour('>=', start)}", f"{self._hour('<=', 'end_ms')}"]
+        if self._scope.hole:
+            found.append(self._outside(*self._scope.hole))
         if self._scope.site:
             found.append(f"site = {self._text(self._scope.site)}")
         if not self._scope.bots:
             found.append("bot = ''")
         return " AND ".join(found)
+
+    def _outside(self, hole_ms: int, resume_ms: int) -> str:
+        self.params |= {"hole_ms": hole_ms, "resume_ms": resume_ms}
+        outside = f"(time < {self._instant('hole_ms')} OR time >= {self._instant('resume_ms')})"
+        if not self._clickhouse:
+            return outside
+        return f"{outside} AND ({self._hour('<=', 'hole_ms')} OR {self._hour('>=', 'resume_ms')})"
+
+    def _hour(self, compare: str, name: str) -> str:
+        """A bound of time once more, in the words of the table's order: the engine does not see that it is one.
+
+        Without them a day of a site reads all of its month.
+        """
+        self.params[f"{name}_hour"] = min(int(self.params[name]), _LAST_HOUR_MS)
+        return f"toStartOfHour(time) {compare} toStartOfHour({self._instant(f'{name}_hour')})"
 
     def _instant(self, name: str) -> str:
         if self._clickhouse:

@@ -1,6 +1,6 @@
 -- Cities by visitors.
 WITH {{kept}}
-SELECT
+SELECT{{day}}
     country,
     region,
     city,
@@ -8,6 +8,6 @@ SELECT
     countIf(name = 'pageview') AS views,
     countIf(name NOT IN ('pageview', 'leave')) AS events
 FROM kept
-GROUP BY country, region, city
+GROUP BY country, region, city{{by_day}}
 ORDER BY visitors DESC, views DESC, events DESC, country, region, city
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -1,11 +1,11 @@
 -- Countries by visitors.
 WITH {{kept}}
-SELECT
+SELECT{{day}}
     country,
     count(DISTINCT visitor) AS visitors,
     countIf(name = 'pageview') AS views,
     countIf(name NOT IN ('pageview', 'leave')) AS events
 FROM kept
-GROUP BY country
+GROUP BY country{{by_day}}
 ORDER BY visitors DESC, views DESC, events DESC, country
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

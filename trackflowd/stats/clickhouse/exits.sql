@@ -1,6 +1,6 @@
 -- Pages on which visits ended.
 WITH {{paths}}
-SELECT
+SELECT{{day}}
     exit AS page,
     count(*) AS visits,
     count(DISTINCT visitor) AS visitors,
@@ -9,6 +9,6 @@ SELECT
     sum(v.last_ms - v.first_ms) AS visit_ms
 FROM visits AS v
 WHERE v.views > 0
-GROUP BY page
+GROUP BY page{{by_day}}
 ORDER BY visits DESC, visitors DESC, views DESC, page
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -1,6 +1,6 @@
 -- Numbers of a period, in one reading of few columns. In es an event of the visitor is one number,
 -- ms * 8 + (2 page view, 4 event of one's own, 0 leave) + 1 if it passes the filters: sorting numbers is cheap.
-SELECT
+SELECT{{day}}
     countIf(v.passed > 0) AS visitors,
     sum(length(v.begun)) AS visits,
     sum(v.viewed) AS views,
@@ -13,6 +13,7 @@ SELECT
 FROM
 (
     SELECT
+        e.visitor,
         e.passed,
         e.viewed,
         e.others,
@@ -24,6 +25,7 @@ FROM
     FROM
     (
         SELECT
+            visitor,
             countIf(inside AND passes) AS passed,
             countIf(inside AND passes AND name = 'pageview') AS viewed,
             countIf(inside AND passes AND name NOT IN ('pageview', 'leave')) AS others,
@@ -45,4 +47,4 @@ FROM
         )
         GROUP BY visitor
     ) AS e
-) AS v
+) AS v{{group_by_day}}

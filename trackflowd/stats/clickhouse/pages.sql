@@ -1,6 +1,6 @@
 -- Pages by visitors, with the time they were looked at and how far they were read (deepest scroll of each visitor).
 WITH {{kept}}
-SELECT
+SELECT{{day}}
     p.path AS page,
     count(*) AS visitors,
     sum(p.viewed) AS views,
@@ -9,11 +9,11 @@ SELECT
     countIf(p.deepest > 0) AS scroll_n
 FROM
 (
-    SELECT path, countIf(name = 'pageview') AS viewed, sum(engaged_ms) AS engaged, max(scroll) AS deepest
+    SELECT visitor, path, countIf(name = 'pageview') AS viewed, sum(engaged_ms) AS engaged, max(scroll) AS deepest
     FROM kept
     WHERE path <> ''
     GROUP BY visitor, path
 ) AS p
-GROUP BY p.path
+GROUP BY p.path{{by_day}}
 ORDER BY visitors DESC, views DESC, page
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

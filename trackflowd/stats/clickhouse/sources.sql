@@ -1,6 +1,6 @@
 -- Where visits came from.
 WITH {{visits source}}
-SELECT
+SELECT{{day}}
     label AS source,
     count(*) AS visits,
     count(DISTINCT visitor) AS visitors,
@@ -8,6 +8,6 @@ SELECT
     sum(v.bounce) AS bounces,
     sum(v.last_ms - v.first_ms) AS visit_ms
 FROM visits AS v
-GROUP BY source
+GROUP BY source{{by_day}}
 ORDER BY visits DESC, visitors DESC, views DESC, source
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -1,0 +1,244 @@
+"""stats.summed: answers put together from kept days, over a real engine, are those of reading everything.
+
+Nobody tells the sums of a change: each test changes the table in another way and asks again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rows import event_id
+from tests.stats_events import BEGIN, DAY, DAYS, HOUR, Event, event_of, land, made_events
+from trackflowd import stats
+from trackflowd.enrich.visitor import of_day
+from trackflowd.event import FIELDS
+from trackflowd.sink.base import QueryLimits, SinkOptions, open_sink
+from trackflowd.sink.clickhouse import ClickHouseSink
+from trackflowd.stats import pieces
+from trackflowd.stats.compose import Scope, compose
+
+NAMES = ("overview", *sorted(pieces.SUMMED & stats.STATISTICS.keys() - {"overview"}))
+
+#: All days; of one site, from the middle of an hour; from one midnight on; until one, bots too.
+PERIODS: dict[str, dict[str, Any]] = {
+    "all": {"from": BEGIN, "to": BEGIN + DAYS * DAY},
+    "from and to the middle of an hour": {"site": "one", "from": BEGIN + 90_001, "to": BEGIN + 7 * DAY + 7 * HOUR + 1},
+    "a head": {"from": BEGIN + 2 * DAY - HOUR, "to": BEGIN + 4 * DAY},
+    "a tail": {"bots": True, "from": BEGIN + 2 * DAY, "to": BEGIN + 5 * DAY + 12 * HOUR},
+}
+
+
+class Table:
+    """A table of events, and how often it was asked.
+
+    Attributes:
+        asked: statements since the last answer.
+    """
+
+    def __init__(self, sink: ClickHouseSink) -> None:
+        self.sink = sink
+        self.sums = stats.Sums()
+        self.asked: list[str] = []
+        self.before: list[Any] = []
+
+    def run(self, sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
+        self.asked.append(sql)
+        found = stats.rows(self.sink.query(sql, "json", QueryLimits(), params))
+        if self.before and "FROM events" in sql and "AS stamp" not in sql:
+            self.before.pop()()
+        return found
+
+    def both(self, name: str, args: Mapping[str, Any]) -> None:
+        """Ask with sums and without: the same."""
+        self.asked.clear()
+        summed = stats.answer(self.run, name, args, sums=self.sums)
+        asked = list(self.asked)
+        assert summed == stats.answer(self.run, name, args)
+        self.asked = asked
+
+    def do(self, sql: str) -> None:
+        """Change it, and wait until that is done."""
+        self.sink._clients()[0].command(f"{sql} SETTINGS mutations_sync = 2")
+
+    def agrees(self) -> bool:
+        """Whether the projection says what the rows say."""
+        sql, params = compose("clickhouse", "stamps", Scope(0, BEGIN + 99 * DAY))
+        client = self.sink._clients()[0]
+        answers = [
+            client.raw_query(
+                sql, parameters=params, settings={"optimize_use_projections": use, "force_optimize_projection": use}
+            )
+            for use in (0, 1)
+        ]
+        return answers[0] == answers[1] != b""
+
+
+def numbered(events: Sequence[Event]) -> list[Event]:
+    """Events whose visitors have numbers as workers make them, and none so late that a period does not look for it."""
+    return [
+        {
+            **event,
+            "visitor": of_day(event["visitor"], event["time"]),
+            "received": min(event["received"], event["time"] + 3 * DAY),
+        }
+        for event in events
+    ]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSink]:
+    sink = open_sink("chdb:", SinkOptions(tmp_path_factory.mktemp("data"), memory=2**30))
+    assert isinstance(sink, ClickHouseSink)
+    sink.open()
+    land(sink, numbered(made_events(8000)))
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def table(filled: ClickHouseSink, monkeypatch: pytest.MonkeyPatch) -> Table:
+    monkeypatch.setattr(pieces, "WORTH", 1)
+    return Table(filled)
+
+
+@pytest.mark.parametrize("period", PERIODS)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_of_days_added_up_is_that_of_all_events_and_the_second_asks_for_stamps_only(
+    name: str, period: str, table: Table
+) -> None:
+    for more in ({}, {"limit": 3}, {"limit": 2, "offset": 1}):
+        if name != "overview" or "offset" not in more:
+            table.both(name, {**PERIODS[period], **more})
+            if more:
+                # Before the first day there is nothing to keep: the figures of that period are asked for.
+                assert len(table.asked) - 2 <= (name == "overview"), "something was read that was known"
+
+
+def test_a_period_that_moves_reads_its_ends_only(table: Table) -> None:
+    args = PERIODS["from and to the middle of an hour"]
+    table.both("countries", args)
+    table.both("countries", {**args, "from": args["from"] + 1000, "to": args["to"] + 1000})
+    [read] = [sql for sql in table.asked if "GROUP BY country" in sql]
+    assert "hole_ms" in read
+
+
+def test_a_filter_is_not_added_up(table: Table) -> None:
+    table.both("countries", {**PERIODS["all"], "where": ["page is /"]})
+    assert len(table.asked) == 1
+
+
+def test_a_late_event_has_its_day_read_again_and_no_other(table: Table) -> None:
+    for name in ("overview", "pages"):
+        table.both(name, PERIODS["all"])
+    late = event_of("one", of_day(7, BEGIN + 3 * DAY), BEGIN + 3 * DAY + 5, "pageview", "/late", country="ZZ")
+    land(table.sink, [{**late, "received": BEGIN + 8 * DAY, "event_id": event_id(2**50)}])
+    table.both("pages", PERIODS["all"])
+    assert sum("GROUP BY p.path" in sql for sql in table.asked) == 1
+    table.both("overview", PERIODS["all"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE WHERE country = 'GB'",
+        "UPDATE country = 'FR' WHERE country = 'DE' AND toDate(time) = '2026-03-28'",
+        "UPDATE engaged_ms = engaged_ms + 1 WHERE name = 'leave' AND path = '/'",
+    ],
+)
+def test_what_anyone_corrects_or_deletes_is_seen(change: str, table: Table) -> None:
+    table.both("overview", PERIODS["all"])
+    known = len(table.asked)
+    table.do(f"ALTER TABLE events {change}")
+    table.both("overview", PERIODS["all"])
+    assert 2 < len(table.asked) <= known
+    assert table.agrees()
+
+
+def test_a_day_that_changes_while_it_is_added_up_is_not_kept(table: Table) -> None:
+    late = event_of("one", of_day(9, BEGIN + DAY), BEGIN + DAY + 5, "pageview", "/meanwhile", country="YY")
+    table.before = [lambda: land(table.sink, [{**late, "event_id": event_id(2**51)}])]
+    stats.answer(table.run, "countries", PERIODS["all"], sums=table.sums)
+    assert not table.before
+    table.do("ALTER TABLE events DELETE WHERE country = 'YY'")  # its stamp is the old one again
+    table.both("countries", PERIODS["all"])
+
+
+def test_visitors_that_are_seen_on_two_days_are_counted_once(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an import may bring them; there the period is not cut. A build that cuts it nevertheless is found out."""
+    args = {"site": "imported", **PERIODS["all"]}
+    events = [event_of("imported", 5, BEGIN + n * 7 * HOUR, "pageview", "/", country="DE") for n in range(12)]
+    land(table.sink, [{**event, "event_id": event_id(2**52 + n)} for n, event in enumerate(events)])
+    table.both("countries", args)
+    assert stats.answer(table.run, "overview", args, sums=table.sums)["totals"]["visitors"] == 1
+    land(table.sink, numbered([{**event, "event_id": event_id(2**53 + n)} for n, event in enumerate(events)]))
+    table.both("countries", args)
+    monkeypatch.setattr(pieces, "_apart", lambda days: True)
+    with pytest.raises(AssertionError):
+        table.both("countries", args)
+    table.do("ALTER TABLE events DELETE WHERE site = 'imported'")
+
+
+def test_a_list_too_long_to_keep_is_read_whole(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 3)
+    table.both("pages", PERIODS["all"])
+    table.both("pages", PERIODS["all"])
+    assert len(table.asked) == 3, "that it is too long is known the second time"
+    table.both("browsers", PERIODS["all"])
+
+
+def test_several_days_are_added_up_by_one_question_as_far_as_an_answer_and_a_query_reach(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def questions() -> int:
+        table.sums.clear()
+        table.both("devices", PERIODS["all"])
+        return len([sql for sql in table.asked if "GROUP BY device" in sql])
+
+    assert questions() == 2, "one day to see how long it is, and all the others"
+    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 3 * 3)  # desktop, mobile, none
+    assert questions() == 4
+    monkeypatch.setattr("trackflowd.stats.summed.AT_ONCE", 1)
+    assert questions() == DAYS
+
+
+def test_while_parts_have_no_stamps_everything_is_read(table: Table) -> None:
+    table.do("ALTER TABLE events CLEAR PROJECTION stamps")
+    table.both("countries", PERIODS["all"])
+    assert len(table.asked) == 2, "asked for what no part has"
+    table.do("ALTER TABLE events MATERIALIZE PROJECTION stamps")
+    assert table.agrees()
+    table.both("countries", PERIODS["all"])
+    assert len(table.asked) > 2
+
+
+def test_the_projection_says_what_the_rows_say_after_merges_deletions_and_the_end_of_retention(table: Table) -> None:
+    assert table.agrees()
+    table.sink._clients()[0].command("OPTIMIZE TABLE events FINAL")
+    assert table.agrees()
+    table.do("ALTER TABLE events DELETE WHERE path = '/pricing'")
+    assert table.agrees()
+    before = table.sink.query("SELECT count() AS n FROM events", "json", QueryLimits())
+    table.do("ALTER TABLE events MODIFY TTL toDateTime(received) + toIntervalSecond(now() - 1774800000)")
+    table.sink._clients()[0].command("OPTIMIZE TABLE events FINAL")
+    assert table.sink.query("SELECT count() AS n FROM events", "json", QueryLimits()) != before
+    assert table.agrees()
+
+
+def test_stamps_hash_every_column_that_added_up_statistics_read() -> None:
+    """A column that is read and not hashed could change unseen."""
+    here = Path(stats.__file__).parent
+    schema = next((here.parent / "sink/schema/clickhouse").glob("*_stamps.sql")).read_text()
+    hashed = set(re.findall(r"\w+", schema.partition("cityHash64(")[2].partition(")")[0]))
+    columns = {field.name for field in FIELDS}
+    read = set()
+    for file in pieces.SUMMED:
+        sql, _ = compose("clickhouse", file, Scope(0, DAY, "one"))
+        read |= columns.intersection(re.findall(r"\w+", sql))
+    # What the projection groups by, what is bounded by its figures, and a label that is called as a column is.
+    assert read - hashed == {"site", "received", "referrer"}
+    assert hashed <= columns

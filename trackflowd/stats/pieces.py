@@ -1,0 +1,221 @@
+"""Days of a period that were added up before, and are still the same.
+
+Nobody is seen on two days: a visitor's number ends with its day (``enrich.visitor``). So visitors, visits and what is
+counted of them add up over days, as long as no number is met on both sides of the cut. That is not taken on trust. The
+store keeps, by site and half hour (projection ``stamps``), which days the numbers there end with, how many events there
+are and a sum of hashes over every column that these statistics read. From it follows
+
+- where a period can be cut: the lowest ten bits part the visitors, whoever made their numbers, and a day is a piece if
+  the half hours it is seen in are its alone. Otherwise the period is not cut, and all of it is read;
+- whether a piece is still what it was when it was added up: its stamp is the same. An event that came late, that was
+  corrected or erased, by whomever, makes it another one (but for two sums of 64 bits that are equal by chance).
+
+So nobody has to say when something changes, and nothing goes wrong if a process is killed: sums are in memory only.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from sys import intern
+from typing import Any
+
+from trackflowd.stats.compose import LATE_MS, Scope, load
+
+#: Statistics' files that add up over days. Not those that count something else than visitors only once (different
+#: values of a property) or look over several days (funnels, retention).
+SUMMED = frozenset(
+    "overview overview_pages pages entries exits sources mediums campaigns referrers countries regions cities browsers"
+    " os devices events revenue".split()
+)
+
+#: Events a piece has to have on average: adding one up costs a question (10 ms) more than reading it among others.
+WORTH = 50_000
+
+#: Rows of a piece at most, and of the days that one question adds up. A longer list is read whole each time.
+LONGEST = 20_000
+
+#: Events that one question adds up, unless a single day has more: bounds its time and memory.
+AT_ONCE = 2_000_000
+
+#: Rows kept in all, some 100 bytes each; the ones that were not used for longest go.
+KEPT_ROWS = 500_000
+
+_ORDER = re.compile(r"^ORDER BY (.*)\nLIMIT ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a period whose visitors are in no other.
+
+    Args:
+        scope: what is asked of it.
+        stamp: a sum of hashes over all that decides the answers; another one, and they may be others.
+        day: the number that its visitors' numbers end with; None if they are of several days.
+        events: how many there are, of bots too.
+    """
+
+    scope: Scope
+    stamp: int
+    day: int | None = None
+    events: int = 0
+
+
+def cut(days: Sequence[Mapping[str, Any]], scope: Scope) -> list[Piece]:
+    """A period in pieces: days that lie in it as a whole, and what is left around them; none if it is not to be cut.
+
+    Args:
+        days: rows of ``stamps.sql``, of this period or one around it, and of ``back_ms`` before.
+        scope: the period, without filters.
+    """
+    scope = replace(scope, until_ms=scope.until_ms or scope.end_ms + LATE_MS)
+    seen = [day for day in days if int(day["end_ms"]) > scope.start_ms and int(day["start_ms"]) < scope.end_ms]
+    whole = [day for day in seen if scope.start_ms <= int(day["start_ms"]) and int(day["end_ms"]) <= scope.end_ms]
+    if not whole or sum(int(day["events"]) for day in whole) < WORTH * len(whole) or not _apart(seen):
+        return []
+    # What was received before it happened, or so late that this period does not look for it, is for no piece to say.
+    if any(int(day["first_ms"]) < int(day["start_ms"]) or int(day["last_ms"]) >= scope.until_ms for day in whole):
+        return []
+    found = [_whole(scope, day) for day in whole]
+    around = [day for day in seen if day not in whole]
+    if around:
+        rest = _around(scope, found, head=seen[0] is not whole[0], tail=seen[-1] is not whole[-1])
+        found.append(Piece(rest, sum(int(day["stamp"]) for day in around)))
+    return found
+
+
+def _whole(scope: Scope, day: Mapping[str, Any]) -> Piece:
+    """A day, asked for in the same words whatever period it is of."""
+    start_ms, end_ms, last_ms = (int(day[name]) for name in ("start_ms", "end_ms", "last_ms"))
+    own = replace(scope, start_ms=start_ms, end_ms=end_ms, until_ms=last_ms + 1, back_ms=0)
+    return Piece(own, *(int(day[name]) for name in ("stamp", "day", "events")))
+
+
+def _apart(days: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether no half hour has visitors of two days, and no day reaches into the next one."""
+    bounds = [(int(day["start_ms"]), int(day["end_ms"])) for day in days]
+    return all(day["day"] == day["last_day"] for day in days) and all(
+        end_ms <= start_ms for (_, end_ms), (start_ms, _) in pairwise(bounds)
+    )
+
+
+def _around(scope: Scope, whole: Sequence[Piece], head: bool, tail: bool) -> Scope:
+    """What of a period lies before and behind its whole days."""
+    start_ms, end_ms = whole[0].scope.start_ms, whole[-1].scope.end_ms
+    if not head:
+        return replace(scope, start_ms=end_ms, back_ms=0)
+    return replace(scope, hole=(start_ms, end_ms)) if tail else replace(scope, end_ms=start_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Rows of a statistic, column by column.
+
+    Args:
+        labels: of each row, its texts.
+        figures: of each column of numbers, those of all rows.
+    """
+
+    labels: Sequence[tuple[str, ...]]
+    figures: Mapping[str, Sequence[int]]
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> Sum:
+        """From a store's rows; texts are the columns that label them."""
+        names = [name for name in (rows[0] if rows else ()) if name not in (*texts, "day")]
+        labels = [tuple(intern(str(row[text])) for text in texts) for row in rows]
+        return cls(labels, {name: [int(row[name]) for row in rows] for name in names})
+
+
+def order_of(file: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns a statistic's rows are ordered by: the numbers, greatest first, and the texts that label a row.
+
+    Args:
+        file: one of ``SUMMED``.
+    """
+    match = _ORDER.search(load("clickhouse", file))
+    words = match[1].split(", ") if match else []
+    numbers = tuple(word.removesuffix(" DESC") for word in words if word.endswith(" DESC"))
+    return numbers, tuple(word for word in words if not word.endswith(" DESC"))
+
+
+def top(file: str, sums: Iterable[Sum], limit: int, offset: int) -> list[dict[str, Any]]:
+    """Rows of all sums together, as the store would have ordered them.
+
+    Args:
+        file: one of ``SUMMED``.
+        sums: of visitors that are nowhere in another.
+        limit, offset: rows wanted, rows left out before them.
+    """
+    numbers, texts = order_of(file)
+    added: dict[str, dict[tuple[str, ...], int]] = {}
+    for one in sums:
+        for name, column in one.figures.items():
+            of_name = added.setdefault(name, {})
+            known = of_name.get
+            for label, number in zip(one.labels, column, strict=True):
+                of_name[label] = known(label, 0) + number
+    ranks = [added.get(name, {}) for name in numbers]
+    labels = next(iter(added.values()), {})
+    first = heapq.nsmallest(offset + limit, labels, key=lambda label: (*(-rank[label] for rank in ranks), label))
+    return [
+        {**dict(zip(texts, label, strict=True)), **{name: of_name[label] for name, of_name in added.items()}}
+        for label in first[offset:]
+    ]
+
+
+class Sums:
+    """Pieces that were added up, by what was asked of them. May be used by several threads.
+
+    Args:
+        most: rows of all together.
+    """
+
+    def __init__(self, most: int = KEPT_ROWS) -> None:
+        self._most = most
+        self._rows = 0
+        self._kept: OrderedDict[tuple[str, Scope], tuple[int, Sum | None]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, file: str, piece: Piece) -> tuple[Sum | None] | None:
+        """A piece's sum, in brackets; ``(None,)`` if it is known to be too long, None if nothing is known."""
+        key = file, piece.scope
+        with self._lock:
+            stamp, found = self._kept.get(key, (None, None))
+            if stamp != piece.stamp:
+                return None
+            self._kept.move_to_end(key)
+            return (found,)
+
+    def put(self, file: str, piece: Piece, found: Sum | None) -> None:
+        """Keep a piece's sum, None for one that is too long, in the place of what it was before it changed."""
+        key = file, piece.scope
+        with self._lock:
+            self._forget(key)
+            self._kept[key] = (piece.stamp, found)
+            self._rows += _size(found)
+            while self._rows > self._most:
+                self._forget(next(iter(self._kept)))
+
+    def clear(self) -> None:
+        """Forget all: what was erased from the store is not to stay in memory."""
+        with self._lock:
+            self._kept.clear()
+            self._rows = 0
+
+    def _forget(self, key: tuple[str, Scope]) -> None:
+        if key in self._kept:
+            _, found = self._kept.pop(key)
+            self._rows -= _size(found)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def _size(found: Sum | None) -> int:
+    return 1 + len(found.labels) if found is not None else 1

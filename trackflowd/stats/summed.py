@@ -1,0 +1,117 @@
+"""Answers put together from days that were added up before and what is left of a period around them.
+
+See ``pieces`` for why that is exact.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from trackflowd.errors import QueryError
+from trackflowd.stats.compose import Scope
+from trackflowd.stats.pieces import AT_ONCE, LONGEST, SUMMED, Piece, Sum, Sums, cut, order_of, top
+
+_JUST_NOW_MS = 60_000
+
+#: Asks a file of a scope, with values of more parameters.
+Ask = Callable[..., Sequence[Mapping[str, Any]]]
+
+
+class Summed:
+    """Answers to one request's questions.
+
+    Args:
+        ask: asks the store.
+        sums: what is known from before; what is found out now is added.
+        scopes: periods of the request, all of one site and without filters.
+    """
+
+    def __init__(self, ask: Ask, sums: Sums, scopes: Sequence[Scope]) -> None:
+        self._ask = ask
+        self._sums = sums
+        self._whole = replace(
+            scopes[0], start_ms=min(scope.start_ms for scope in scopes), end_ms=max(scope.end_ms for scope in scopes)
+        )
+        #: What ends later ends elsewhere when it is asked for again: it is of a period until now.
+        self._lasting_ms = time.time_ns() // 1_000_000 - _JUST_NOW_MS
+        self._fresh: list[tuple[str, Scope, Piece, Sum | None]] = []
+        self._days = self._look()
+
+    def rows(self, file: str, scope: Scope, limit: int, offset: int) -> list[dict[str, Any]] | None:
+        """Rows of a statistic; None if they cannot be had in this way.
+
+        Args:
+            file: its name.
+            scope: one of the request's.
+            limit, offset: rows wanted, rows left out before them.
+        """
+        pieces = cut(self._days, scope) if file in SUMMED else []
+        if not pieces:
+            return None
+        parts = self._known(file, pieces)
+        missing = [piece for piece in pieces if piece not in parts]
+        while missing:
+            found = self._add_up(file, missing, max((len(part.labels) for part in parts.values() if part), default=0))
+            self._fresh += [(file, scope, piece, part) for piece, part in found.items()]
+            parts |= found
+            missing = missing[len(found) :]
+        wanted = [parts[piece] for piece in pieces]
+        return top(file, [part for part in wanted if part], limit, offset) if None not in wanted else None
+
+    def keep(self) -> None:
+        """Keep what was found out, but for days that changed meanwhile: their sums may be of before or after."""
+        if any(piece.scope.end_ms < self._lasting_ms for _, _, piece, _ in self._fresh):
+            days = self._look()
+            for file, scope, piece, part in self._fresh:
+                if piece.scope.end_ms < self._lasting_ms and piece in cut(days, scope):
+                    self._sums.put(file, piece, part)
+
+    def _look(self) -> Sequence[Mapping[str, Any]]:
+        """Days and their stamps; none while there are parts without: to work theirs out would read all of them."""
+        [row] = self._ask("unstamped", self._whole)
+        return self._ask("stamps", self._whole) if not row["parts"] else ()
+
+    def _known(self, file: str, pieces: Sequence[Piece]) -> dict[Piece, Sum | None]:
+        known = {piece: self._sums.get(file, piece) for piece in pieces}
+        return {piece: found[0] for piece, found in known.items() if found is not None}
+
+    def _add_up(self, file: str, pieces: Sequence[Piece], longest: int) -> dict[Piece, Sum | None]:
+        """Sums of the first of these pieces, and of as many days after it as one answer may hold.
+
+        Args:
+            longest: most rows a day was seen to have; 0 if none was seen.
+        """
+        days = _run(pieces, LONGEST // longest if longest else 1)
+        if len(days) > 1:
+            scope = replace(days[0].scope, end_ms=days[-1].scope.end_ms, by_day=True,
+                            until_ms=max(piece.scope.until_ms for piece in days))  # fmt: skip
+            if (rows := self._rows(file, scope)) is not None:
+                return {piece: _sum(file, [row for row in rows if int(row["day"]) == piece.day]) for piece in days}
+        rows = self._rows(file, pieces[0].scope)
+        return {pieces[0]: None if rows is None else _sum(file, rows)}
+
+    def _rows(self, file: str, scope: Scope) -> Sequence[Mapping[str, Any]] | None:
+        """All rows of a statistic, None if they are too many."""
+        try:
+            rows = self._ask(file, scope, limit=LONGEST + 1, offset=0)
+        except QueryError:  # more than an answer may have; if it is something else, the whole question says so
+            return None
+        return rows if len(rows) <= LONGEST else None
+
+
+def _run(pieces: Sequence[Piece], most: int) -> Sequence[Piece]:
+    """The first pieces that are days, without another one between them: so many, and no more events than fit."""
+    run = list(pieces[:1])
+    for piece in pieces[1:most]:
+        follows = piece.day is not None and run[-1].day is not None and (piece.day - run[-1].day) % 1024 == 1
+        if not follows or sum(day.events for day in run) + piece.events > AT_ONCE:
+            break
+        run.append(piece)
+    return run
+
+
+def _sum(file: str, rows: Sequence[Mapping[str, Any]]) -> Sum:
+    return Sum.of(rows, order_of(file)[1])
