@@ -33,9 +33,9 @@ def counts(book: RefusalBook, start: int = NOW, end: int = NOW + 1, site: str = 
 def test_what_is_written_and_what_waits_are_one_and_last(state: State) -> None:
     book = RefusalBook(state)
     book.add([["a", "origin", 2], [NONE, "bad_json", 1]], NOW)
-    book.tick(100.0)
+    book.tick(100.0, NOW)
     book.add([["a", "origin", 3]], NOW)
-    book.tick(100.0 + refusalbook.SAVE_EVERY - 1)
+    book.tick(100.0 + refusalbook.SAVE_EVERY - 1, NOW)
     assert counts(book) == {("a", "origin"): 5, (NONE, "bad_json"): 1}
     assert counts(book, site="a") == {("a", "origin"): 5}
     assert counts(RefusalBook(state)) == {("a", "origin"): 2, (NONE, "bad_json"): 1}
@@ -56,6 +56,20 @@ def test_hours_are_told_apart_and_go_after_their_days(state: State) -> None:
     book.save()
     assert counts(book, 0, later + 1) == {("a", "origin"): 10, ("a", "bot"): 4}
     assert book.answer(0, later + 1)["totals"] == {"refused": 10, "left_out": 4}
+
+
+def test_hours_go_after_their_days_though_nothing_is_refused_any_more(state: State) -> None:
+    book = RefusalBook(state)
+    book.add([["a", "origin", 1]], NOW)
+    book.add([["a", "origin", 10]], NOW + HOUR_MS)
+    book.save()
+    last = NOW + KEEP_DAYS * 24 * HOUR_MS
+    book.tick(100.0, last)
+    assert counts(book, 0, last + 1) == {("a", "origin"): 11}
+    book.tick(101.0, last + HOUR_MS)
+    assert counts(book, 0, last + HOUR_MS + 1) == {("a", "origin"): 10}
+    RefusalBook(state).tick(1.0, last + 2 * HOUR_MS)  # a daemon that was not there in between
+    assert counts(book, 0, last + 2 * HOUR_MS + 1) == {}
 
 
 def test_an_hour_has_a_bound_that_a_restart_knows(state: State, monkeypatch: pytest.MonkeyPatch) -> None:

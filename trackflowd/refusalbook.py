@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from trackflowd.bearer import veiled
@@ -65,12 +66,13 @@ class RefusalBook:
                     self._pending[hour, self._place(veiled(site)[:_MAX_SITE], code), code] += number
 
     def _begin(self, hour: int) -> None:
+        """Begin an hour: know what it has by now, and let go of those that are over."""
         self._hour = hour
-        try:
+        self._known.clear()
+        with suppress(DataDirError):  # the next write says so, and the next hour tries again
             rows = self._state.execute("SELECT site, code FROM refusals WHERE hour = ?", (hour,))
-        except DataDirError:
-            rows = []  # the next write says so
-        self._known = {(site, code) for site, code in rows}
+            self._known.update((site, code) for site, code in rows)
+            self._state.execute("DELETE FROM refusals WHERE hour < ?", (hour - KEEP_DAYS * 24,))
 
     def _place(self, site: str, code: str) -> str:
         if (site, code) in self._known:
@@ -80,8 +82,15 @@ class RefusalBook:
         self._known.add((site, code))
         return site
 
-    def tick(self, now: float) -> None:
-        """Write what is due (``now``: monotonic seconds)."""
+    def tick(self, now: float, now_ms: int) -> None:
+        """Write what is due, and let go of what is too old even if nothing is refused any more.
+
+        Args:
+            now: monotonic seconds.
+            now_ms: ms since 1970 UTC.
+        """
+        if now_ms // HOUR_MS != self._hour:
+            self._begin(now_ms // HOUR_MS)
         if self._pending and now - self._saved >= SAVE_EVERY:
             self._saved = now
             self.save()
@@ -92,7 +101,6 @@ class RefusalBook:
             with self._state.together():
                 for (hour, site, code), number in self._pending.items():
                     self._state.execute(_ADD, (hour, site, code, number))
-                self._state.execute("DELETE FROM refusals WHERE hour < ?", (self._hour - KEEP_DAYS * 24,))
         except DataDirError as error:
             if not self._trouble:
                 log.warning("refusals by the hour are not written, and kept in memory: %s", error)

@@ -264,7 +264,7 @@ class Supervisor:
     def _note(self) -> None:
         now = time.monotonic()
         if now - self._noted >= NOTE_EVERY:
-            self._noted = now
+            self._noted, now_ms = now, time.time_ns() // 1_000_000
             self.rings = ringview.look(self.data_dir.path / "rings")
             if self.sealing.look():
                 self.crew.seal(self.sealing.pairs)
@@ -274,8 +274,8 @@ class Supervisor:
             room = self.budget.spool(statusview.spool_gauges(self.crew))
             self._full_in_s = full_in(self.rings, room, self.rates.per_second("ring_bytes"))
             self.vitals.note(now, room, self._full_in_s, judge=not self.stopping)
-            self.refusals.tick(now)
-            self.history.note(now, time.time_ns() // 1_000_000, totals, self.vitals.latency(NOTE_EVERY))
+            self.refusals.tick(now, now_ms)
+            self.history.note(now, now_ms, totals, self.vitals.latency(NOTE_EVERY))
             if statusview.well(self.crew):
                 self.told = Told()
             elif self._asking is None or self._asking.done():
