@@ -19,7 +19,7 @@ from trackflowd import backup
 from trackflowd.archivist import IN, MADE_BY, PARTS, QUARANTINE
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
-from trackflowd.cli_tasks import UNDER_WAY, Meter, TaskDict, follow, left_running, moment, unfinished
+from trackflowd.cli_tasks import UNDER_WAY, Meter, TaskDict, moment, see_through, unfinished
 from trackflowd.cli_text import Style, clean, count, duration, pad, say, size, to_json
 from trackflowd.cli_tools import data_dir
 from trackflowd.client import Client
@@ -159,15 +159,7 @@ def _restore(args: argparse.Namespace) -> int:
             _check_idle(client)
             _bring(args, directory, manifest, place)
             task: TaskDict = client.call("restore", name=manifest["name"], events=not args.state_only)
-            number = task["id"]
-            if args.detach:
-                say(to_json(task, 2) if args.json else f"task {number} is begun: trackflow tasks show {number} --watch")
-                return 0
-            followed = follow(client, number)
-    if followed is None:
-        return left_running(number)
-    say(to_json(followed, 2) if args.json else "\n".join(summary(followed, Style.of(sys.stdout))))
-    return 0 if followed["state"] == "done" else 1
+            return see_through(client, task, args, summary)
 
 
 def _lay(args: argparse.Namespace, directory: Path, manifest: Mapping[str, Any]) -> int:

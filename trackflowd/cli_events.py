@@ -12,7 +12,7 @@ from typing import Any
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_spool import confirmed
-from trackflowd.cli_tasks import TaskDict, follow, left_running, moment
+from trackflowd.cli_tasks import TaskDict, moment, see_through, unfinished
 from trackflowd.cli_text import Style, clean, count, fit, say, table, to_json
 from trackflowd.client import Client
 from trackflowd.errors import ConfigError, QueryError
@@ -285,26 +285,14 @@ def _erase(args: argparse.Namespace) -> int:
                 say("nothing was erased")
                 return 1
         task: TaskDict = client.call("erase", what=what)
-        number = task["id"]
-        if args.detach:
-            say(to_json(task, 2) if args.json else f"task {number} is begun: trackflow tasks show {number} --watch")
-            return 0
-        followed = follow(client, number)
-    if followed is None:
-        return left_running(number)
-    say(to_json(followed, 2) if args.json else "\n".join(outcome(followed, Style.of(sys.stdout))))
-    return 0 if followed["state"] == "done" else 1
+        return see_through(client, task, args, outcome)
 
 
 def outcome(task: TaskDict, style: Style) -> list[str]:
     """What came of an erasure that has ended."""
     if task["result"] is not None:
         return met(task["result"], "erased")
-    error = task["error"] or {}
-    words = (f"task {task['id']} {clean(task['state'])}", clean(error.get("text", "")))
-    lines = [style.bad(": ".join(filter(None, words)))]
-    hint, resume = clean(error.get("hint", "")), f"to go on with it: trackflow tasks resume {task['id']}"
-    return [*lines, *([hint] if hint and hint != resume else []), resume, "until then, too, nothing it names is stored"]
+    return [*unfinished(task, style), "until then, too, nothing it names is stored"]
 
 
 def met(found: Mapping[str, Any], done: str) -> list[str]:

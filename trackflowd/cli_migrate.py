@@ -9,8 +9,8 @@ from typing import Any
 
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
-from trackflowd.cli_tasks import TaskDict, follow, left_running, moment, unfinished
-from trackflowd.cli_text import Style, clean, count, duration, pad, say, size, table, to_json
+from trackflowd.cli_tasks import LEFT, TaskDict, moment, see_through, unfinished
+from trackflowd.cli_text import Style, clean, count, duration, pad, size, table
 
 _LABEL = 12  # columns of the labels at the left
 
@@ -48,17 +48,10 @@ def _migrate(args: argparse.Namespace) -> int:
         task: TaskDict = client.call(
             "migrate", source=args.source, target=args.target, cutover=args.cutover, plan=args.plan
         )
-        number = task["id"]
-        if args.detach:
-            say(to_json(task, 2) if args.json else f"task {number} is begun: trackflow tasks show {number} --watch")
-            return 0
-        followed = follow(client, number)
-    if followed is None:
-        code = left_running(number)
-        print(f"ended so, it goes on where it was with: trackflow tasks resume {number}", file=sys.stderr)
-        return code
-    say(to_json(followed, 2) if args.json else "\n".join(summary(followed, Style.of(sys.stdout))))
-    return 0 if followed["state"] == "done" else 1
+        code = see_through(client, task, args, summary)
+    if code == LEFT:
+        print(f"ended so, it goes on where it was with: trackflow tasks resume {task['id']}", file=sys.stderr)
+    return code
 
 
 def summary(task: TaskDict, style: Style) -> list[str]:

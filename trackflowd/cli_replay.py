@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from trackflowd import option
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
-from trackflowd.cli_tasks import TaskDict, follow, left_running, moment, unfinished
-from trackflowd.cli_text import Style, clean, count, duration, pad, say, table, to_json
+from trackflowd.cli_tasks import TaskDict, moment, see_through, unfinished
+from trackflowd.cli_text import Style, clean, count, duration, pad, table
 
 #: Why a batch is out of reach, by its outcome.
 _WHY = {
@@ -54,15 +53,7 @@ def _span(text: str) -> float:
 def _replay(args: argparse.Namespace) -> int:
     with connect(args) as client:
         task: TaskDict = client.call("replay", since=args.since, dry_run=args.dry_run)
-        number = task["id"]
-        if args.detach:
-            say(to_json(task, 2) if args.json else f"task {number} is begun: trackflow tasks show {number} --watch")
-            return 0
-        followed = follow(client, number)
-    if followed is None:
-        return left_running(number)
-    say(to_json(followed, 2) if args.json else "\n".join(summary(followed, Style.of(sys.stdout), time.time())))
-    return 0 if complete(followed) else 1
+        return see_through(client, task, args, lambda ended, style: summary(ended, style, time.time()), complete)
 
 
 def complete(task: TaskDict) -> bool:

@@ -27,6 +27,8 @@ _BAR = 24
 _LABEL = 12  # columns of the labels at the left
 #: States of a task that has not ended.
 UNDER_WAY = ("pending", "running")
+#: Exit code of who left a task running by Ctrl-C.
+LEFT = 130
 
 
 def add_commands(commands: Commands) -> None:
@@ -197,7 +199,42 @@ def follow(client: Client, number: int, as_json: bool = False) -> TaskDict | Non
 def left_running(number: int) -> int:
     """Say that a followed task goes on without us; the exit code of Ctrl-C."""
     print(f"still runs: trackflow tasks show {number}; to end it: trackflow tasks cancel {number}", file=sys.stderr)
-    return 130
+    return LEFT
+
+
+def is_done(task: TaskDict) -> bool:
+    """Whether a task that has ended did what it was to do."""
+    return bool(task["state"] == "done")
+
+
+def see_through(
+    client: Client,
+    task: TaskDict,
+    args: argparse.Namespace,
+    told: Callable[[TaskDict, Style], list[str]],
+    good: Callable[[TaskDict], bool] = is_done,
+) -> int:
+    """Follow a task that was just begun, and say what came of it; the exit code.
+
+    Args:
+        client: a connection.
+        task: as the daemon answered.
+        args: with ``detach``, not to wait for its end, and ``json``.
+        told: lines for people of what came of it.
+        good: whether the exit code is 0.
+
+    Raises:
+        ControlError: as ``follow``.
+    """
+    number = task["id"]
+    if args.detach:
+        say(to_json(task, 2) if args.json else f"task {number} is begun: trackflow tasks show {number} --watch")
+        return 0
+    ended = follow(client, number)
+    if ended is None:
+        return left_running(number)
+    say(to_json(ended, 2) if args.json else "\n".join(told(ended, Style.of(sys.stdout))))
+    return 0 if good(ended) else 1
 
 
 def unfinished(task: TaskDict, style: Style) -> list[str]:
