@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -17,22 +16,14 @@ import pytest
 
 from tests.batches import PARTITION, batch
 from tests.rows import NOW, SITE, event_id
-from tests.stores import Stores
+from tests.sinks import LIMITS, of_every_kind
 from trackflowd.errors import QueryError, StoreAway, StoreReject
 from trackflowd.event import FIELDS, Field
 from trackflowd.sink.base import Batch, Coded, QueryLimits, Sink, SinkOptions, open_sink
 
 BATCH_IDS = count(2**100 + 2**64)
-LIMITS = QueryLimits(max_seconds=20)
 
-
-@pytest.fixture(scope="module", params=["chdb", "clickhouse", "postgresql"])
-def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[Sink]:
-    url = stores.url(request.param, "contract")
-    store = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), timeout_s=20, memory=2**30))
-    store.open()
-    yield store
-    store.close()
+sink = of_every_kind("contract")
 
 
 def made(rows: int, first: int = 0, site: str = SITE) -> Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -14,25 +14,17 @@ import pytest
 from tests.batches import PARTITION, batch
 from tests.process.harness import until
 from tests.rows import NOW, event_id, values_of
-from tests.stores import Stores
+from tests.sinks import LIMITS, of_every_kind
 from trackflowd.errors import StoreAway
 from trackflowd.selection import Selection, Tombstone, where
-from trackflowd.sink.base import Batch, QueryLimits, Sink, SinkOptions, open_sink
+from trackflowd.sink.base import Batch, Sink
 from trackflowd.sink.edit import NoEvents, Piece
 
 BATCH_IDS = count(2**101)
-LIMITS = QueryLimits(max_seconds=20)
 EVER = NOW + 10**9
 ODD = "O'Brien\\'; DROP TABLE facts; -- {x:String} $1 ü\n\t"
 
-
-@pytest.fixture(scope="module", params=["chdb", "clickhouse", "postgresql"])
-def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[Sink]:
-    url = stores.url(request.param, "edits")
-    store = open_sink(url, SinkOptions(tmp_path_factory.mktemp("data"), timeout_s=20, memory=2**30))
-    store.open()
-    yield store
-    store.close()
+sink = of_every_kind("edits")
 
 
 def made(rows: int, first: int = 0, site: str = "s", **columns: Any) -> Batch:
