@@ -52,6 +52,8 @@ def payload(n: int, site: str = SITE, ip: str = "") -> bytes:
     return record.encode(page, source, agent, place, client, [values[name] for name in names])
 
 
-def row(n: int, received: int = NOW, flags: int = CLIENT_ID, site: str = SITE) -> tuple[bytes, int, int, int, bytes]:
+def row(
+    n: int, received: int = NOW, flags: int = CLIENT_ID, site: str = SITE, ip: str = ""
+) -> tuple[bytes, int, int, int, bytes]:
     """What ``Writer.append`` takes."""
-    return event_id(n), site_hash(site), received, flags, payload(n, site)
+    return event_id(n), site_hash(site), received, flags, payload(n, site, ip)

@@ -3,7 +3,7 @@
 ``python -m tests.golden.make`` writes the files of today's versions that are not there yet, each format into
 ``NAME-vVERSION/``: what a data directory holds of it, and ``expected.json``, what today's code reads from that. A
 directory once written is never changed: the code of later versions has to read the same from it. After raising a
-format's version run it again and add the new directory. A new format is one more row of ``FORMATS``.
+format's version run it again and add the new directory. A new format of files is one more row of ``FORMATS``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.rows import NOW, SITE, event_id, row, site_hash
 from trackflowd import journal, segment, window
 from trackflowd.cuts import Cut, Moved, Part, Range
 from trackflowd.journal import Journal
+from trackflowd.proto import record
 from trackflowd.ring import layout, tools
 from trackflowd.ring.layout import Header, Record, build_header
 from trackflowd.ring.reader import Reader
@@ -36,12 +37,13 @@ MARK = (2, 2)
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format on disk. Each of its files holds the version as a u32 at offset 8.
+    """A format on disk.
 
     Args:
         name: its golden files are in ``name-vVERSION``.
         version: the one this code writes.
-        crc_at: offset of the crc32 of all bytes of the header before it.
+        crc_at: offset of the crc32 of all bytes of a file's header before it, which holds the version as a u32 at
+            offset 8; 0: files have no such header of this format.
         make: writes files of it into an empty directory.
         read: what the code makes of the files in a directory, as JSON can hold it. TrackflowError: it refuses them.
     """
@@ -72,6 +74,15 @@ def read_ring(directory: Path) -> Any:
     records = list(tools.dump(path))
     report = tools.check(path)
     return {name: report[name] for name in ("slot", "uuid", "boot", "head", "tail", "damage")} | {"records": records}
+
+
+def make_record(directory: Path) -> None:
+    """A ring with records of sites that store addresses, and between them one of a site that does not."""
+    memory = bytearray(build_header(Header(8192, UUID, BOOT, 3)) + bytes(8192))
+    writer = Writer(memory)
+    writer.append([row(n, NOW + n, ip=ip) for n, ip in ((1, "2001:db8::1"), (8, ""), (15, "203.0.113.9"))])
+    writer.publish()
+    (directory / f"3-{UUID.hex()}.ring").write_bytes(memory)
 
 
 def make_journal(directory: Path) -> None:
@@ -155,11 +166,13 @@ FORMATS = (
     Format("segment", segment.VERSION, 20, make_segment, read_segment),
     Format("window", window.VERSION, 32, make_window, read_window),
 )
+#: Of what stands in rings and segments; each record says its own version.
+RECORD = Format("record", record.VERSION, 0, make_record, read_ring)
 
 
 def main() -> int:
     """Write what is missing."""
-    for each in FORMATS:
+    for each in (*FORMATS, RECORD):
         directory = HERE / f"{each.name}-v{each.version}"
         if not directory.exists():
             directory.mkdir()
