@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from trackflowd import openapi_rows
 from trackflowd.event import MAX_PROPS, bound
 from trackflowd.openapi import JSON, Json, answer, by_status, document, listed, parameter, record, schema, text, whole
 from trackflowd.proto import dialects, native
@@ -69,6 +70,17 @@ _PICTURE_HEADERS = {"Cache-Control": text(const="no-store, max-age=0")}
 #: Keys that are objects.
 _OBJECTS = ("props", "revenue")
 _REFUSED_HEADER = "X-Trackflow-Refused"
+#: Why nothing is counted of what is answered 200.
+_NOT_COUNTED = {_REFUSED_HEADER: text(enum=[*(code.name for code in TABLE if code.status == 200), "debug"])}
+_DEBUG = parameter(
+    "X-Trackflow-Debug",
+    "header",
+    text(
+        "a token of scope admin: the answer is what would be decided for the request, and nothing is stored or "
+        "counted; whatever else is in it, 401 `bad_token`. Every path takes it",
+        pattern="^tft_",
+    ),
+)
 
 
 def build() -> Json:
@@ -104,17 +116,19 @@ def build() -> Json:
 
 def _native() -> Json:
     body = {"oneOf": [schema("Event"), schema("Events")]}
-    taken = {"anyOf": [schema("Accepted"), schema("Refused")]}
+    taken = {"anyOf": [schema("Accepted"), schema("Refused"), schema("Decision")]}
     return {
         "post": {
             "operationId": "sendEvents",
             "summary": "Store one event, or an array of them.",
             "security": [{}, {"key": []}],
+            "parameters": [_DEBUG],
             "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
             "responses": {
                 "200": answer(
                     f"events were accepted and will be stored; or, with the header {_REFUSED_HEADER}, none is counted",
                     taken,
+                    headers=_NOT_COUNTED,
                 ),
                 **_refused(_ALL),
             },
@@ -128,9 +142,9 @@ def _pixel() -> Json:
             "operationId": "sendPixel",
             "summary": "Store one event, answered by a transparent picture.",
             "description": "Also `props.NAME` for one property, and `revenue.amount` with `revenue.currency`.",
-            "parameters": _pixel_parameters(),
+            "parameters": [*_pixel_parameters(), _DEBUG],
             "responses": {
-                "200": _picture(f"counted, unless {_REFUSED_HEADER} is there"),
+                "200": _picture(f"counted, unless {_REFUSED_HEADER} is there; as JSON: what {_DEBUG['name']} asks for"),
                 **_refused(_ALL),
             },
         },
@@ -147,7 +161,11 @@ _DIALECTS = {"native": _native, "pixel": _pixel}
 
 
 def _picture(about: str) -> Json:
-    return answer(about, {"type": "string", "contentMediaType": "image/gif"}, "image/gif", _PICTURE_HEADERS)
+    picture = {"type": "string", "contentMediaType": "image/gif"}
+    kept = text(enum=[_PICTURE_HEADERS["Cache-Control"]["const"], "no-store"])
+    made = answer(about, picture, "image/gif", {"Cache-Control": kept, **_NOT_COUNTED})
+    made["content"][JSON] = {"schema": schema("Decision")}
+    return made
 
 
 def _pixel_parameters() -> list[Json]:
@@ -214,6 +232,7 @@ def _schemas(max_events: int) -> Json:
         "Revenue": revenue,
         "Accepted": record({"accepted": whole(1), "refused": listed(schema("RefusedEvent"))}),
         "RefusedEvent": refused,
+        "Decision": openapi_rows.decision(),
         "Refused": record(
             {
                 "error": _codes(STATUS),

@@ -1,4 +1,4 @@
-"""Schemas of what the admin listener answers: events, sites, keys, tasks, statistics; each from its own table."""
+"""Schemas of what is answered: events, decisions, sites, keys, tasks, statistics; each from its own table."""
 
 from __future__ import annotations
 
@@ -40,6 +40,36 @@ def _field(field: Field) -> Json:
     if field.kind == "map":
         return {"type": "object", "additionalProperties": text(), **about}
     return text(field.meaning, **({"format": "uuid"} if field.kind == "uuid" else {}))
+
+
+def decision() -> Json:
+    """What would be decided for a request; see ``trial.Trial.decide``."""
+    why = {"refused": text("code; empty: it is not refused"), "reason": text(), "meaning": text(), "remedy": text()}
+    row = {name: _traced(one) for name, one in BY_NAME.items() if one.kind != "batch"}
+    taken = record({"index": whole(), **row, "salt_day": text("whose salt numbers the visitor", format="date")})
+    client = {"peer": text(), "trusted": {"type": "boolean"}, "address": text(), "header": text(), "hop": whole()}
+    known = {
+        name: record({one.name: _field(one) for one in BY_NAME.values() if one.part == name})
+        for name in ("agent", "place")
+    }
+    return record(
+        {
+            "client": record(client),
+            **known,
+            "request": record({"method": text(), "path": text(), "dialect": text()}),
+            "answer": record({"status": whole(100, 599), **why}),
+            "events": listed({"anyOf": [taken, record({"index": whole(), **why})]}),
+        }
+    )
+
+
+def _traced(field: Field) -> Json:
+    """A field as ``enrich.finish.as_dict`` shows it."""
+    if field.kind == "time":
+        return {**_MS, "description": f"{field.meaning}; {_MS['description']}"}
+    if field.kind == "money":
+        return text(field.meaning, pattern=r"^-?[0-9]+\.[0-9]{4}$")
+    return _field(field)
 
 
 def erasure() -> Json:

@@ -6,6 +6,7 @@ seed); a new version of the code or of schemathesis may draw something else.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,6 +44,7 @@ POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 WHOLE = ("age_ms", "attempt", "engaged_ms", "scroll", "time")
 #: What stores an event.
 PUBLIC = ("POST /v1/events", "GET /v1/pixel.gif")
+DEBUG = "X-Trackflow-Debug"
 #: Answered 503 where it is true.
 TRUE = ("too_many_tasks",)
 #: Requests of each kind to each operation; to those of ``PUBLIC``. 150 of each take minutes and found nothing more.
@@ -50,8 +52,12 @@ EXAMPLES, PUBLIC_EXAMPLES = 4, 30
 
 
 def operations(listener: str) -> Iterator[Any]:
-    """Every operation of a document."""
-    schema = schemathesis.openapi.from_dict(DOCUMENTS[listener])
+    """Every operation of a document; without the header whose made-up token is 401 whatever else is asked."""
+    document = copy.deepcopy(DOCUMENTS[listener])
+    for path in document["paths"].values():
+        for one in path.values():
+            one["parameters"] = [each for each in one.get("parameters", ()) if each.get("name") != DEBUG]
+    schema = schemathesis.openapi.from_dict(document)
     for found in schema.get_all_operations():
         assert isinstance(found, Ok), found
         yield found.ok()
@@ -219,6 +225,27 @@ def test_a_method_that_is_not_said_is_not_served(
                 assert answer.status_code == 405, f"{method} {path}"
                 allowed = {one.strip().lower() for one in answer.headers["Allow"].split(",")}
                 assert allowed - {"head", "options"} == set(methods) - {"head", "options"}
+
+
+def test_a_decision_has_the_shape_that_the_document_says(daemon: Daemon, session: requests.Session, token: str) -> None:
+    schema = schemathesis.openapi.from_dict(DOCUMENTS["events"])
+    good = {"site": "a", "name": "n", "props": {"n": 1}, "revenue": {"amount": -2, "currency": "EUR"}}
+
+    def asked(method: str, path: str, **more: Any) -> Any:
+        case = schema[path][method].Case(headers={DEBUG: token}, **more)
+        answer = case.call(daemon.http, session=session, timeout=PATIENCE)
+        assert answer.headers["x-trackflow-refused"] == ["debug"], answer.text
+        case.validate_response(answer, checks=CONFORMS)
+        return answer.json()
+
+    def known() -> bool:
+        return session.get(f"{daemon.http}/nowhere", headers={DEBUG: token}, timeout=PATIENCE).status_code == 200
+
+    until(known)
+    told = asked("POST", "/v1/events", body=[good, {"site": "a"}], media_type="application/json")
+    assert [one.get("refused") for one in told["events"]] == [None, "missing_key"]
+    assert asked("GET", "/v1/pixel.gif", query={"site": "a", "name": "n"})["answer"]["status"] == 200
+    assert asked("GET", "/v1/pixel.gif", query={"site": "a"})["answer"]["refused"] == "missing_key"
 
 
 # ------------------------------------------------------------- whatever is asked
