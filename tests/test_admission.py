@@ -69,6 +69,38 @@ def test_a_site_nobody_registered_is_refused(made: Made) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "site"), [(OPEN, Site(SITE)), (OPEN, Site(SITE, gpc="refuse")), (REGISTERED, Site(SITE))]
+)
+def test_events_that_cannot_be_read_count_as_those_of_the_registered_site_they_name(
+    mode: str, site: Site, made: Made
+) -> None:
+    intake, _ = made
+    rule(made, mode, site)
+    assert post(made, event(name=5))[:2] == (400, "bad_type")
+    assert post(made, event(site="made.up", name=5))[:2] == (400, "bad_type")
+    assert (
+        post(made, event(), event(color=1), {"name": "n"}, event(site="made.up", name=5), event(scroll=101))[0] == 200
+    )
+    assert post(made, event(time=[]), authorization=BEARER)[:2] == (400, "bad_type")
+    assert ask(intake, "GET", f"/v1/pixel.gif?site={SITE}&name=n&scroll=x")[0] == 400
+    assert ask(intake, "POST", "/v1/events", f'{{"site": "{SITE}"'.encode())[0] == 400
+    named = {"bad_type": 3, "unknown_key": 1, "bad_value": 1}
+    assert intake.refused_sites == {(SITE, code): number for code, number in named.items()}
+    assert intake.refusals == {**named, "bad_type": 5, "missing_key": 1, "bad_json": 1}
+
+
+def test_events_that_cannot_be_read_do_not_count_beside_one_that_found_no_room(tmp_path: Path) -> None:
+    intake, ring = intakes.make(tmp_path, 4096)
+    for mode in (OPEN, REGISTERED):
+        rule((intake, ring), mode, Site(SITE))
+        while post((intake, ring), event())[0] == 200:
+            pass
+        assert post((intake, ring), event(), event(name=5))[:2] == (503, "ring_full")
+        assert intake.refused_sites == {}
+    ring.close()
+
+
+@pytest.mark.parametrize(
     ("site", "headers", "code"),
     [
         (Site(SITE, gpc="refuse"), {"sec_gpc": "1"}, "opted_out"),

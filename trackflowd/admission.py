@@ -1,7 +1,7 @@
 """Events of one set of headers under the policy: read as far as their sender may say it, judged, made rows.
 
 ``intake`` takes this way only where there is something to decide: a server key was shown, or a site has settings of
-its own. Else an event costs nothing more than before.
+its own. Else an event costs nothing more than before. What could not be read is counted here as its site's, either way.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from trackflowd.proto.dialects import Dialect, Event, Limits, RefusedEvent, Take
 from trackflowd.proto.refusals import refused
 from trackflowd.proto.request import Request
 from trackflowd.site import ANY
+
+#: Codes of events that are JSON, or a query, and no events: those may still name their site.
+_UNREAD = frozenset({"missing_key", "unknown_key", "forbidden_key", "bad_type", "bad_value"})
 
 
 class Admission:
@@ -55,12 +58,28 @@ class Admission:
         read = self._dialect.read_server if self._sender.key is not None else None
         return (read or self._dialect.read)(request, limits)
 
+    def refused(self, policy: Policy, request: Request, refusal: Refused) -> None:
+        """Count the only event of a request, which could not be read, as its site's; nothing if it was refused else."""
+        if refusal.code in _UNREAD:
+            self._refused.update(self._whose(policy, request, [RefusedEvent(0, refusal.code, "")]))
+
+    def unread(self, policy: Policy, request: Request, bad: Sequence[RefusedEvent]) -> None:
+        """Count events that could not be read, of a request some of which were, as their sites'."""
+        self._refused.update(self._whose(policy, request, bad))
+
     def rows(
-        self, policy: Policy, events: Sequence[Event], bad: Sequence[RefusedEvent], address: str, now_ms: int
+        self,
+        policy: Policy,
+        request: Request,
+        events: Sequence[Event],
+        bad: Sequence[RefusedEvent],
+        address: str,
+        now_ms: int,
     ) -> tuple[list[Row], list[RefusedEvent]]:
         """The rows of those that may be sent and are counted; all others, in the order they came.
 
         Args:
+            request: that was read.
             events, bad: what ``read`` gave.
             address: the sender's, in its usual form; "" if unknown.
             now_ms: ms since 1970 UTC.
@@ -69,7 +88,7 @@ class Admission:
             Limited: the request comes too early; none of its events is taken.
         """
         good: list[tuple[Event, Rules]] = []
-        judged: list[tuple[str, str]] = []
+        judged = self._whose(policy, request, bad) if bad else []
         refusals = list(bad)
         before = {one.index for one in bad}
         places = (n for n in range(len(events) + len(bad)) if n not in before)
@@ -95,6 +114,11 @@ class Admission:
     def taken(self) -> None:
         """What ``rows`` made last is in the ring: what it refused is refused."""
         self._refused.update(self._left)
+
+    def _whose(self, policy: Policy, request: Request, bad: Sequence[RefusedEvent]) -> list[tuple[str, str]]:
+        """Site and code of those that name a registered site; any other name may be made up."""
+        sites = self._dialect.whose(request, [one.index for one in bad])
+        return [(site, one.error) for site, one in zip(sites, bad, strict=True) if policy.registered(site)]
 
     def _key(self, policy: Policy, now_ms: int) -> Key | None:
         return None if self.shown is None else policy.key(self.shown, now_ms)

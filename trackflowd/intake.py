@@ -199,10 +199,8 @@ class Intake:
             return self._debugged
         path = request.path
         methods = self._routes.get(request.target) or self._routes.get(path) or self._script(path)
-        if methods is not None:
-            prepare = methods.get(request.method)
-            if prepare is not None:
-                return prepare(request.headers)
+        if methods is not None and (prepare := methods.get(request.method)) is not None:
+            return prepare(request.headers)
         if request.method == b"OPTIONS":
             return self._preflight
         if methods is None:
@@ -337,7 +335,7 @@ class Intake:
                 if trusted:
                     address = self._client(address, request.headers)
                 if ruled:
-                    rows, bad = admission.rows(policy, events, bad, address, now)
+                    rows, bad = admission.rows(policy, request, events, bad, address, now)
                 else:
                     for event in events:
                         rows.append(row(event, agent, address, lang, referer, now))
@@ -345,6 +343,7 @@ class Intake:
                 if ruled:
                     admission.taken()
             except Refused as refusal:
+                admission.refused(self.policy, request, refusal)
                 return self._refuse_events(request, refusal)
             except RingError as error:
                 return self._refuse_events(request, self._ring_trouble(error, rows))
@@ -361,6 +360,8 @@ class Intake:
                 if len(kept) < _MAX_KEPT:
                     kept[origin] = answer
                 return answer
+            if bad and not ruled:
+                admission.unread(policy, request, bad)
             return self._accept(dialect, request, origin, count, bad)
 
         return take
@@ -380,8 +381,7 @@ class Intake:
     def _refuse_events(self, request: Request, refusal: Refused) -> bytes:
         """Answer of a request none of whose events is taken."""
         self.refused += refusal.events
-        if refusal.code == "ring_full":
-            self.ring_full += 1
+        self.ring_full += refusal.code == "ring_full"
         return self._refuse(request, refusal)
 
     def _client(self, peer: str, headers: dict[bytes, bytes]) -> str:

@@ -1,7 +1,8 @@
 """Refusals of a worker by site and code, until the supervisor is told of them: once a second, and at the end.
 
 Sites are what senders write, so their number is bounded: past ``MAX_ROWS`` pairs of a second the rest counts as those
-of ``OTHERS``. What was refused before a site was known counts under ``NONE``.
+of ``OTHERS``. What was refused before a site was known counts under ``NONE``; of an event that cannot be read a site
+is known if it names one that is registered (``admission``).
 """
 
 from __future__ import annotations

@@ -224,6 +224,10 @@ class Policy:
         """Of a site; None: it may not send."""
         return self._rules.get(site, self._others)
 
+    def registered(self, site: str) -> bool:
+        """Whether somebody registered it, whatever the mode."""
+        return site in self._rules
+
     def key(self, shown: bytes, now_ms: int) -> Key:
         """The key a request showed.
 

@@ -145,6 +145,8 @@ class Dialect:
             of it can be taken.
         reply: (accepted, refused) → the answer to a request of which at least one event was
             accepted.
+        whose: (request, places) → the site that each event at these places names, "" if that cannot be told. Asked
+            only for events that ``read`` refused as such.
         read_server: ``read`` for a request with a server key, which may say more; None: ``read`` does.
     """
 
@@ -152,6 +154,7 @@ class Dialect:
     routes: tuple[Route, ...]
     read: Callable[[Request, Limits], Taken]
     reply: Callable[[int, Sequence[RefusedEvent]], Reply]
+    whose: Callable[[Request, Sequence[int]], Sequence[str]]
     read_server: Callable[[Request, Limits], Taken] | None = None
 
 

@@ -24,6 +24,7 @@ from trackflowd.proto.money import money
 from trackflowd.proto.refusals import STATUS, refused
 from trackflowd.proto.request import Request
 from trackflowd.proto.responses import JSON, NO_STORE
+from trackflowd.proto.whose import of_json
 
 MAX_ID: Final = 128
 MAX_ENGAGED_MS: Final = 86_400_000
@@ -396,4 +397,4 @@ _SERVER = Form(
     msgspec.json.Decoder(ServerWire | list[ServerWire]).decode, msgspec.json.Decoder(ServerWire).decode, _check_server
 )
 
-DIALECT = Dialect("native", (Route(b"POST", "event_path"),), read, reply, read_server)
+DIALECT = Dialect("native", (Route(b"POST", "event_path"),), read, reply, of_json, read_server)

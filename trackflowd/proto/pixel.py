@@ -102,10 +102,15 @@ def _json_object(key: str, text: str) -> dict[str, Scalar]:
         raise Refused(refusal.status, refusal.code, f"{key}: {refusal}") from None
 
 
+def whose(request: Request, places: Sequence[int]) -> Sequence[str]:
+    """The site that the event names (``Dialect.whose``)."""
+    return [_parameters(request.query).get("site", "")]
+
+
 def reply(accepted: int, bad: Sequence[RefusedEvent]) -> Reply:
     """The picture (``Dialect.reply``), also for what is only not counted."""
     refusal = None if accepted else none_good(bad)
     return Reply(200, _GIF_HEADERS, GIF) if refusal is None or refusal.status == 200 else refusal
 
 
-DIALECT = Dialect("pixel", (Route(b"GET", "pixel_path"),), read, reply)
+DIALECT = Dialect("pixel", (Route(b"GET", "pixel_path"),), read, reply, whose)
