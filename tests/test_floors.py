@@ -232,7 +232,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "cutter": "a part of the flusher, driven by tests/test_flusher.py",
     "cuts": "words of the journal; tests/test_journal.py",
     "sink.ch_edit": "as every store's edits; tests/test_sink_edit.py",
-    "openbatch": "a part of the lander; tests/test_lander.py",
     "sources": "a part of the lander; tests/test_lander.py",
     "taskkinds": "the registry; tests/test_taskrunner.py",
     "migrate.checksums": "computed by both stores and by hand in tests/test_migrate_mover.py",

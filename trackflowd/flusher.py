@@ -57,7 +57,7 @@ from trackflowd.spool import Spool
 from trackflowd.storestate import StoreState
 from trackflowd.window import Window
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("trackflowd.flusher")  # __name__ is "__main__" here: held at "warning" like others' loggers
 
 #: Seconds between two looks at the rings when they are quiet: short beside ``batch.max_age``, and
 #: 20 looks a second at a few header pages are a thousandth of a core.
@@ -135,7 +135,7 @@ class Flusher:
         """Work until drained.
 
         Raises:
-            Stopped: told to end at once.
+            Stopped: told to end at once, or the rest cannot be stored now.
         """
         self._slot.add("journal_damaged", self._journal.damaged)
         self._feeds.scan()
@@ -181,9 +181,13 @@ class Flusher:
         return False
 
     def _idle(self) -> bool:
-        """Nothing to do right now; True when nothing is left either, and nothing is to come."""
-        if self._draining and self._cutter.idle and self._lander.empty:
+        """Nothing to do right now; True when nothing is left either, and nothing is to come. Raises Stopped."""
+        settled = self._lander.empty
+        over = settled or (self._draining and self._sender.idle and self._lander.last_try.over())
+        if self._draining and self._cutter.idle and over:
             self._feeds.scan()
+            if self._feeds.empty and not settled:
+                raise Stopped("the store refuses what is left")
             if self._feeds.empty:
                 return True
         self._flush_asked = self._flush_asked and not self._cutter.idle
@@ -370,8 +374,8 @@ def _serve(flusher: Flusher, slot: Slot, channel: socket.socket) -> int:
     calls.say({"type": "ready"})
     try:
         flusher.run()
-    except Stopped:
-        log.info("stopped; what is not stored waits in the rings")
+    except Stopped as stopped:
+        log.info("stopped: %s; what is not stored waits in rings and spool", stopped)
         return 0
     slot.state = State.DRAINED
     calls.say({"type": "drained"})

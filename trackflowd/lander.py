@@ -29,7 +29,7 @@ from trackflowd.confirm import Confirmer
 from trackflowd.cuts import Cut
 from trackflowd.errors import DataDirError, SegmentDamaged, SinkError, SpoolFull, StoreDoubt
 from trackflowd.journal import Journal
-from trackflowd.openbatch import Open, Trouble, gauges
+from trackflowd.openbatch import LastTry, Open, Trouble, gauges
 from trackflowd.ring.layout import Record
 from trackflowd.sender import Sender
 from trackflowd.settle import Backoff, Case, Identity, Settler, Verdict
@@ -83,6 +83,7 @@ class Lander:
         self._settler = Settler(sink, sender.breathe)
         self._confirmer = Confirmer(sink, sender, self._settled, self._in_trouble)
         self._open: list[Open] = []
+        self.last_try = LastTry(self._open)
         self._sending: Open | None = None
         self._trouble = Trouble()
         self._refusals = Backoff()

@@ -1,4 +1,4 @@
-"""A batch that is not settled, and trouble with the store: what the ``lander`` keeps in mind of each."""
+"""A batch that is not settled, trouble with the store, a last try: what the ``lander`` keeps in mind of batches."""
 
 from __future__ import annotations
 
@@ -118,6 +118,40 @@ class Trouble:
         )
         self.text = str(error)
         self.due = time.monotonic() + self.backoff.wait()
+
+
+class LastTry:
+    """Tells a drain when it has no more to wait for: all that is left is refused, and was just asked about again.
+
+    Nothing comes any more that could land and show whose fault it is (``blame``), so only the store could change its
+    answer; the oldest refused batch, which speaks for all (``Lander``), asks for it without its wait.
+
+    Args:
+        batches: the lander's own, oldest first.
+    """
+
+    def __init__(self, batches: Sequence[Open]) -> None:
+        self._batches = batches
+        self._tried: Open | None = None
+
+    def over(self) -> bool:
+        """Whether the store has refused once more; else that try is due now, or a batch may still go on by itself.
+
+        To be asked while some batch is open and the sender is idle.
+        """
+        if not all(self._waits(one) for one in self._batches):
+            return False
+        first = next(one for one in self._batches if one.since is not None)
+        if first is self._tried:
+            return True
+        self._tried, first.due = first, 0.0
+        return False
+
+    def _waits(self, one: Open) -> bool:
+        """Refused and to be tried later, or behind one that is."""
+        if one.cut.ask and one is not self._batches[0]:
+            return True
+        return one.since is not None and not one.held and one.due > time.monotonic()
 
 
 def gauges(batches: Sequence[Open], room: Room, full: bool) -> dict[str, int]:

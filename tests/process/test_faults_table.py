@@ -17,7 +17,7 @@ from tests.process.sender import SITE, id_of
 from tests.process.stage import Stage
 from trackflowd import cli, quarantine
 
-SETS = ("batch.max_age=0.05", "ring.size=1MiB")
+SETS = ("batch.max_age=0.05", "ring.size=1MiB", "daemon.drain_timeout=1h")
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +70,18 @@ def test_a_dropped_table_is_alarmed_and_all_since_then_lands_when_it_is_there_ag
     assert cli.operator(["--data-dir", str(stage.daemon.data_dir), "replay", "--since", "1h"]) == 0
     assert re.search(r"out of reach +0 batches", capsys.readouterr().out)
     stage.assert_kept()
+
+
+def test_a_drain_does_not_wait_for_a_table_that_refuses_all_that_is_left_and_the_next_start_stores_it(
+    stage: Stage,
+) -> None:
+    stage.sql("ALTER TABLE events ADD CONSTRAINT shut CHECK 0")
+    stage.send(1)
+    refused(stage, "shut")
+    assert stage.daemon.stop() == 3
+    assert "stopped: the store refuses what is left; what is not stored waits in rings and spool" in stage.daemon.log()
+    assert "1 segments in the spool" in stage.daemon.log()
+    stage.sql("ALTER TABLE events DROP CONSTRAINT shut")
+    stage.daemon.start()
+    stage.assert_kept()
+    assert aside(stage) == []
