@@ -38,7 +38,8 @@ def press(console: Console, answers: Answers, *keys: str) -> str:
             "3 batches in the spool",
         ),
         ("Py", "pause", {}, {"paused": True}, "paused: nothing goes to the store"),
-        ("Dy", "drain", {}, None, "draining"),
+        ("Dy", "drain", {}, {"paused": False}, "the daemon ends once everything is stored"),
+        ("Dy", "drain", {}, {"paused": True}, "what is not stored yet stays for the next start"),
     ],
 )
 def test_it_is_done_after_yes(keys: str, command: str, args: dict[str, Any], value: Any, told: str) -> None:
@@ -62,6 +63,12 @@ def test_a_drain_is_not_begun_by_enter_alone() -> None:
     answers = Answers(drain=None)
     press(desk(answers), answers, "D", "enter")
     assert answers.asked == []
+
+
+@pytest.mark.parametrize(("paused", "rest"), [(False, "stores everything"), (True, "it is paused")])
+def test_before_a_drain_is_said_what_becomes_of_the_rest(paused: bool, rest: str) -> None:
+    answers = Answers()
+    assert rest in press(desk(answers, status(sink={"paused": paused})), answers, "D")
 
 
 def test_what_is_paused_is_resumed_by_the_same_key() -> None:

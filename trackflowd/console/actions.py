@@ -75,11 +75,16 @@ def _drain(desk: Desk) -> None:
     def then(answer: Answer) -> None:
         if answer.error is not None:
             desk.open(refused("Not drained", answer.error))
+        elif (answer.value or {}).get("paused"):
+            desk.say("draining: it is paused, so what is not stored yet stays for the next start", "odd")
         else:
             desk.say("draining: the daemon ends once everything is stored", "odd")
 
+    rest = (
+        "leaves what is not stored yet to its next start (it is paused)" if desk.know.paused() else "stores everything"
+    )
     text = (
-        "The daemon stops: it answers what is in flight, stores everything and ends. From then on clients are refused "
+        f"The daemon stops: it answers what is in flight, {rest} and ends. From then on clients are refused "
         "until somebody, or its service manager, starts it again."
     )
     desk.open(Question("Drain and stop the daemon?", text, "Drain", lambda: _do(desk, "drain", then), grave=True))
