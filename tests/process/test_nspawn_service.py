@@ -130,6 +130,42 @@ def test_a_supervisor_that_hangs_is_ended_by_the_watchdog_and_started_again(mach
     assert "Watchdog timeout" in warnings(machine)
 
 
+def test_a_wrong_configuration_under_traffic_turns_nobody_away_and_is_got_over_once_it_is_mended(
+    machine: Machine, tmp_path: Path
+) -> None:
+    def told(words: str) -> int:
+        return sum(words in line for line in machine.journal(UNIT))
+
+    path = machine.root / "etc/trackflow/trackflow.toml"
+    text = path.read_text()
+    with Traffic(machine, tmp_path) as traffic:
+        traffic.goes_on()
+        starts, scheduled = told("Starting "), told("Scheduled restart job")
+        path.write_text(text + "\n[nonsense]\nx = 1\n")
+        assert machine.try_run("systemctl", "restart", UNIT).returncode != 0
+        until(lambda: told("Scheduled restart job") >= scheduled + 3)
+        assert machine.show("trackflowd.socket", "ActiveState") == "active"
+        path.write_text(text)
+        machine.until_active(UNIT)
+        # Connections wait in the sockets meanwhile, and start nothing: each start but ours waited for RestartSec.
+        assert told("Starting ") - starts - 1 == told("Scheduled restart job") - scheduled
+        traffic.goes_on()
+        assert traffic.end() == {"refused": 0, "lost": 0, "wrong": []}
+        assert_stored_once(machine, traffic.answered())
+
+
+def test_who_stops_the_sockets_as_well_has_it_stopped_under_traffic(machine: Machine, tmp_path: Path) -> None:
+    with Traffic(machine, tmp_path) as traffic:
+        traffic.goes_on()
+        machine.systemctl("stop", "trackflowd.socket", UNIT)
+        assert [machine.show(unit, "ActiveState") for unit in ("trackflowd.socket", UNIT)] == ["inactive"] * 2
+        machine.systemctl("start", UNIT)
+        assert machine.show("trackflowd.socket", "ActiveState") == "active"
+        traffic.goes_on()
+        assert traffic.end()["wrong"] == []
+        assert_stored_once(machine, traffic.answered())
+
+
 def test_the_journal_knows_warnings_and_errors_from_the_rest(machine: Machine) -> None:
     machine.until_ready()
     worker = machine.run("pgrep", "--full", "trackflowd: worker 0").split()[0]
