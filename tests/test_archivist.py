@@ -16,7 +16,8 @@ from tests.rows import NOW, event_id, row
 from tests.test_lander import MANY, away, run, segments, well
 from tests.test_replayer import while_running
 from trackflowd import backup
-from trackflowd.archivist import IN, OUT, QUARANTINE, busy
+from trackflowd.archivist import busy
+from trackflowd.backup import IN, OUT, QUARANTINE
 from trackflowd.errors import ControlError
 from trackflowd.flusher import Flusher
 from trackflowd.selection import Selection

@@ -10,7 +10,7 @@ import pytest
 
 from tests.supervised import Running, play
 from trackflowd import backup
-from trackflowd.archivist import IN
+from trackflowd.backup import IN
 from trackflowd.errors import ControlError, DataDirError
 from trackflowd.selection import Selection
 from trackflowd.site import ANY

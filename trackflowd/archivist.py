@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trackflowd import segment
+from trackflowd.backup import IN, MADE_BY, OUT, PARTS, QUARANTINE
 from trackflowd.calls import reply_to
 from trackflowd.eraser import NO_MONTH, named
 from trackflowd.errors import ControlError, DataDirError, SegmentDamaged
@@ -38,11 +39,6 @@ Answer = TypeVar("Answer")
 
 #: Has something done in the flusher's loop; returns its answer.
 InLoop = Callable[[Callable[[Future[Any]], object]], Any]
-
-#: Directories of the data directory: what is being taken out, and what is being brought in.
-OUT, IN = "backup", "restore"
-#: What says how the parts' table was made; the parts themselves; rows the store refused.
-MADE_BY, PARTS, QUARANTINE = "events.sql", "parts", "quarantine"
 
 
 class Archivist:

@@ -38,6 +38,10 @@ MANIFEST, STATE = "manifest.json", "state.json"
 #: Beside a backup that lies in a data directory no daemon works in: what of it the next start is to bring in.
 WANTED = "wanted.json"
 PARTIAL = ".partial"
+#: Directories of the data directory: what is being taken out, and what is being brought in.
+OUT, IN = "backup", "restore"
+#: What says how the parts' table was made; the parts themselves; rows the store refused.
+MADE_BY, PARTS, QUARANTINE = "events.sql", "parts", "quarantine"
 #: Bytes read at once.
 STEP = 2**20
 #: A backup's name: when it was made, and something drawn.

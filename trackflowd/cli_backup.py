@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trackflowd import backup
-from trackflowd.archivist import IN, MADE_BY, PARTS, QUARANTINE
+from trackflowd.backup import IN, MADE_BY, PARTS, QUARANTINE
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_tasks import UNDER_WAY, Meter, TaskDict, moment, see_through, unfinished

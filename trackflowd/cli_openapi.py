@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trackflowd.admin_routes import described
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_text import say
 
@@ -36,6 +35,13 @@ def add_commands(commands: Commands) -> None:
 def written(document: Mapping[str, Any]) -> str:
     """A document as a text."""
     return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def described() -> Mapping[str, Mapping[str, Any]]:
+    """Both documents by listener; what makes them is imported here, so that no other command waits for it."""
+    from trackflowd import admin_routes
+
+    return admin_routes.described()
 
 
 def _print(args: argparse.Namespace) -> int:

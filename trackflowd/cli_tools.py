@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trackflowd import config, geoupdate
+from trackflowd import config
 from trackflowd.cli_ask import connect
 from trackflowd.cli_parser import Commands
 from trackflowd.cli_text import Style, clean, count, pad, say, size, to_json
@@ -162,6 +162,8 @@ def _ring_dump(args: argparse.Namespace) -> int:
 
 
 def _geo_update(args: argparse.Namespace) -> int:
+    from trackflowd import geoupdate
+
     directory = str(data_dir(args.data_dir, os.environ))
     key = os.environ.get("TRACKFLOW_MAXMIND_KEY", "")
     info = geoupdate.update(directory, args.source, geoupdate.Meter(), key=key)
@@ -175,6 +177,8 @@ def _geo_update(args: argparse.Namespace) -> int:
 
 
 def _geo_lookup(args: argparse.Namespace) -> int:
+    from trackflowd import geoupdate
+
     try:
         ipaddress.ip_address(args.address)
     except ValueError as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import __version__, backup
-from trackflowd.archivist import IN, OUT
+from trackflowd.backup import IN, OUT
 from trackflowd.config import OPTIONS
 from trackflowd.errors import ControlError, DataDirError, TrackflowError
 from trackflowd.proto.control import BadRequest

@@ -16,7 +16,6 @@ import psutil
 from trackflowd.doctor import checks, facts
 from trackflowd.doctor.checks import Check
 from trackflowd.endpoint import UNIX, read_endpoint
-from trackflowd.sink import probe
 
 #: A version in what a store says of itself, "PostgreSQL 15.18 on x86_64…".
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
@@ -153,6 +152,8 @@ def _listens(address: str) -> tuple[str, str]:
 
 
 def _store(subject: Subject, timeout_s: float) -> list[Check]:
+    from trackflowd.sink import probe  # not above: every command would wait for the stores' drivers
+
     url, running = str(subject.options["store.url"]), subject.running
     least = probe.least(url)
     if running is not None:
