@@ -64,6 +64,7 @@ def test_a_day_is_asked_for_in_the_same_words_whatever_period_it_is_of() -> None
         ("a visitor of another day, in one half hour", [*DAYS[:4], day(7, last_day=8), *DAYS[5:]]),
         ("a day reaches into the next one", [*DAYS[:4], day(7, end=DAY + HALF), *DAYS[5:]]),
         ("one that is only partly in the period does", [day(3, end=DAY + HALF), *DAYS[1:]]),
+        ("one that was read to see who was under way does", [day(2, HALF, DAY, last_day=3), *DAYS[1:]]),
         ("received before it happened", [*DAYS[:4], day(7, first_ms=7 * DAY - 1), *DAYS[5:]]),
         ("received later than this period looks", [*DAYS[:4], day(7, last_ms=WEEK.end_ms + LATE_MS), *DAYS[5:]]),
     ],

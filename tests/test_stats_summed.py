@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.rows import event_id
-from tests.stats_events import BEGIN, DAY, DAYS, HOUR, Event, event_of, land, made_events
+from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, Event, event_of, land, made_events
 from trackflowd import stats
 from trackflowd.enrich.visitor import of_day
+from trackflowd.errors import QueryError
 from trackflowd.event import FIELDS
 from trackflowd.sink.base import QueryLimits, SinkOptions, open_sink
 from trackflowd.sink.clickhouse import ClickHouseSink
@@ -181,6 +182,33 @@ def test_visitors_that_are_seen_on_two_days_are_counted_once(table: Table, monke
     with pytest.raises(AssertionError):
         table.both("countries", args)
     table.do("ALTER TABLE events DELETE WHERE site = 'imported'")
+
+
+def test_who_was_there_before_the_period_is_no_new_visit_under_any_number(table: Table) -> None:
+    """A number of the next day, a minute before midnight: the visit that goes on after it did not begin there."""
+    visitor = of_day(77, BEGIN + 3 * DAY)
+    times = [BEGIN + 3 * DAY - MINUTE, BEGIN + 3 * DAY + MINUTE]
+    events = [event_of("early", visitor, at, "pageview", "/", country="DE") for at in times]
+    land(table.sink, [{**event, "event_id": event_id(2**54 + n)} for n, event in enumerate(events)])
+    args = {"site": "early", "from": BEGIN + 3 * DAY, "to": BEGIN + 4 * DAY}
+    table.both("overview", args)
+    land(
+        table.sink,
+        numbered([event_of("early", 78, BEGIN + 3 * DAY - HOUR // 4, "pageview", "/", event_id=event_id(2**55))]),
+    )
+    table.both("overview", args)
+    assert stats.answer(table.run, "overview", args, sums=table.sums)["totals"]["visits"] == 0
+    table.do("ALTER TABLE events DELETE WHERE site = 'early'")
+
+
+def test_where_the_store_does_not_show_its_parts_everything_is_read(table: Table) -> None:
+    def run(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
+        if "system.parts" in sql:
+            raise QueryError("not enough privileges", "")
+        return table.run(sql, params)
+
+    plain = stats.answer(table.run, "pages", PERIODS["all"])
+    assert stats.answer(run, "pages", PERIODS["all"], sums=table.sums) == plain
 
 
 def test_a_list_too_long_to_keep_is_read_whole(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

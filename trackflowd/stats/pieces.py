@@ -74,9 +74,11 @@ def cut(days: Sequence[Mapping[str, Any]], scope: Scope) -> list[Piece]:
         scope: the period, without filters.
     """
     scope = replace(scope, until_ms=scope.until_ms or scope.end_ms + LATE_MS)
-    seen = [day for day in days if int(day["end_ms"]) > scope.start_ms and int(day["start_ms"]) < scope.end_ms]
+    read = [day for day in days if int(day["end_ms"]) > scope.start_ms - scope.back_ms]
+    read = [day for day in read if int(day["start_ms"]) < scope.end_ms]
+    seen = [day for day in read if int(day["end_ms"]) > scope.start_ms]
     whole = [day for day in seen if scope.start_ms <= int(day["start_ms"]) and int(day["end_ms"]) <= scope.end_ms]
-    if not whole or sum(int(day["events"]) for day in whole) < WORTH * len(whole) or not _apart(seen):
+    if not whole or sum(int(day["events"]) for day in whole) < WORTH * len(whole) or not _apart(read):
         return []
     # What was received before it happened, or so late that this period does not look for it, is for no piece to say.
     if any(int(day["first_ms"]) < int(day["start_ms"]) or int(day["last_ms"]) >= scope.until_ms for day in whole):

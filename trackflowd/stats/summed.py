@@ -65,14 +65,21 @@ class Summed:
         """Keep what was found out, but for days that changed meanwhile: their sums may be of before or after."""
         if any(piece.scope.end_ms < self._lasting_ms for _, _, piece, _ in self._fresh):
             days = self._look()
+            now = {scope: frozenset(cut(days, scope)) for _, scope, _, _ in self._fresh}
             for file, scope, piece, part in self._fresh:
-                if piece.scope.end_ms < self._lasting_ms and piece in cut(days, scope):
+                if piece.scope.end_ms < self._lasting_ms and piece in now[scope]:
                     self._sums.put(file, piece, part)
 
     def _look(self) -> Sequence[Mapping[str, Any]]:
-        """Days and their stamps; none while there are parts without: to work theirs out would read all of them."""
-        [row] = self._ask("unstamped", self._whole)
-        return self._ask("stamps", self._whole) if not row["parts"] else ()
+        """Days and their stamps; none while there are parts without: to work theirs out would read all of them.
+
+        None either where the store does not say: some servers show their parts to few.
+        """
+        try:
+            [row] = self._ask("unstamped", self._whole)
+            return self._ask("stamps", self._whole) if not row["parts"] else ()
+        except QueryError:
+            return ()
 
     def _known(self, file: str, pieces: Sequence[Piece]) -> dict[Piece, Sum | None]:
         known = {piece: self._sums.get(file, piece) for piece in pieces}
