@@ -5,8 +5,9 @@ Nobody tells the sums of a change: each test changes the table in another way an
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,53 @@ def test_the_projection_says_what_the_rows_say_after_merges_deletions_and_the_en
     table.sink._clients()[0].command("OPTIMIZE TABLE events FINAL")
     assert table.sink.query("SELECT count() AS n FROM events", "json", QueryLimits()) != before
     assert table.agrees()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_is_changed_and_asked_in_whatever_order_the_answers_are_those_of_all_events(
+    seed: int, table: Table
+) -> None:
+    """One memory of sums over all of it: late events, imported visitors, corrections, erasures, repeats of periods."""
+    chosen = random.Random(seed)
+    periods: list[dict[str, Any]] = [dict(PERIODS["all"])]
+    numbers = iter(range(2**60 + seed * 2**20, 2**61))
+
+    def bring(visitor_of: Callable[[int], int], count: int) -> None:
+        at = BEGIN + chosen.randrange(DAYS * DAY)
+        events = [
+            event_of(
+                *(chosen.choice(("one", "new")), visitor_of(time), time, "pageview", f"/{n}"),
+                event_id=event_id(next(numbers)),
+                country=chosen.choice(("DE", "GB")),
+            )
+            for n, time in enumerate(range(at, at + count * HOUR // 3, HOUR // 3))
+        ]
+        land(table.sink, events)
+
+    def ask() -> None:
+        if chosen.random() < 0.5:
+            start = BEGIN + chosen.randrange(DAYS * DAY)
+            start -= chosen.choice((0, start % DAY, start % (HOUR // 2)))
+            end = min(start + chosen.randrange(HOUR, 5 * DAY), BEGIN + (DAYS + 1) * DAY)
+            end += chosen.choice((0, -(end % DAY), 1)) if end - end % DAY > start else 0
+            more = {"site": "one"} if chosen.random() < 0.3 else {}
+            periods.append({"from": start, "to": end, "bots": chosen.random() < 0.2, **more})
+        table.both(chosen.choice(NAMES), chosen.choice(periods))
+
+    known = chosen.getrandbits(64)
+    steps: list[Callable[[], None]] = [
+        lambda: bring(lambda at: of_day(chosen.getrandbits(64), at), 5),
+        lambda: bring(lambda at: of_day(known, at), 40),
+        lambda: bring(lambda at: known, 3),
+        lambda: table.do(f"ALTER TABLE events DELETE WHERE visitor = {known}"),
+        lambda: table.do(f"ALTER TABLE events DELETE WHERE path = '/{chosen.randrange(40)}'"),
+        lambda: table.do("ALTER TABLE events UPDATE country = 'GB' WHERE site = 'new' AND path = '/1'"),
+    ]
+    for _ in range(30):
+        if chosen.random() < 0.3:
+            chosen.choice(steps)()
+        ask()
+    table.do("ALTER TABLE events DELETE WHERE site = 'new'")
 
 
 def test_stamps_hash_every_column_that_added_up_statistics_read() -> None:
