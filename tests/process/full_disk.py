@@ -154,7 +154,8 @@ def _while_others_fill(
     def others() -> None:
         chance = random.Random(1)
         while not over.is_set():
-            under_way = next(directory.glob("data/store/store/*/*/tmp_insert_*"), None)
+            # Before there is one, the engine makes sure of room for the projection, and says so if there is none.
+            under_way = next(directory.glob("data/store/store/*/*/tmp_insert_*/*.proj"), None)
             if under_way is None or chance.random() < 0.5 or not disk.close_off():
                 continue
             while under_way.exists() and not over.is_set():
