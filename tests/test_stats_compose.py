@@ -72,3 +72,10 @@ def test_a_file_that_is_not_there_is_refused() -> None:
 
 def test_comments_stay_in_the_files() -> None:
     assert all("--" not in load(store, name) for store in STORES for name in FILES[store])
+
+
+def test_a_period_that_ends_behind_the_last_hour_of_the_engine_has_no_bound_there() -> None:
+    """toStartOfHour gives 2106-02-07 06:28:15 for whatever is later, which is after that hour's begin."""
+    for end_ms, bounded in ((2**32 * 1000 - 10_000_000, True), (2**32 * 1000 + 10_000_000, False)):
+        sql, params = compose("clickhouse", "countries", Scope(0, end_ms))
+        assert ("toStartOfHour(time) <=" in sql, "end_ms_hour" in params) == (bounded, bounded)

@@ -66,6 +66,7 @@ def test_a_day_is_asked_for_in_the_same_words_whatever_period_it_is_of() -> None
         ("one that is only partly in the period does", [day(3, end=DAY + HALF), *DAYS[1:]]),
         ("one that was read to see who was under way does", [day(2, HALF, DAY, last_day=3), *DAYS[1:]]),
         ("received before it happened", [*DAYS[:4], day(7, first_ms=7 * DAY - 1), *DAYS[5:]]),
+        ("of the rest behind, too", [*DAYS[:-1], day(10, first_ms=10 * DAY - 1)]),
         ("received later than this period looks", [*DAYS[:4], day(7, last_ms=WEEK.end_ms + LATE_MS), *DAYS[5:]]),
     ],
 )
@@ -123,8 +124,16 @@ def test_a_sum_is_known_until_its_day_changes_and_then_takes_the_place_of_the_ol
     assert (sums.get("pages", _piece(1, stamp=2)), sums.get("pages", _piece(1)), len(sums)) == ((None,), None, 1)
 
 
+def test_long_texts_take_more_of_the_room() -> None:
+    sums = Sums(most=100_000)
+    for number in range(100):
+        sums.put("pages", _piece(number), Sum([("x" * 2000,)], {"visitors": [1]}))
+    assert 30 <= len(sums) <= 100_000 // 2000
+
+
 def test_what_was_not_asked_for_longest_goes_first_and_an_erasure_takes_all() -> None:
-    sums, made = Sums(most=30), Sum([(str(n),) for n in range(9)], {"visitors": list(range(9))})
+    made = Sum([(str(n),) for n in range(9)], {"visitors": list(range(9))})
+    sums = Sums(most=3 * made.size)
     for number in (1, 2, 3):
         sums.put("pages", _piece(number), made)
     assert sums.get("pages", _piece(1)) == (made,)

@@ -34,6 +34,8 @@ PERIODS: dict[str, dict[str, Any]] = {
     "a tail": {"bots": True, "from": BEGIN + 2 * DAY, "to": BEGIN + 5 * DAY + 12 * HOUR},
 }
 
+Bring = Callable[..., None]
+
 
 class Table:
     """A table of events, and how often it was asked.
@@ -202,6 +204,56 @@ def test_who_was_there_before_the_period_is_no_new_visit_under_any_number(table:
     table.do("ALTER TABLE events DELETE WHERE site = 'early'")
 
 
+@pytest.fixture
+def odd(table: Table) -> Iterator[Bring]:
+    """Brings a page view of the site "odd": so many hours after the begin, by a number of its day."""
+    numbers = iter(range(2**55 + 2**54, 2**56))
+
+    def bring(hours: float, number: int = 7, **more: Any) -> None:
+        at = BEGIN + round(hours * HOUR)
+        event = event_of("odd", of_day(number << 10, at), at, "pageview", "/", country="DE")
+        land(table.sink, [{**event, "event_id": event_id(next(numbers)), **more}])
+
+    yield bring
+    table.do("ALTER TABLE events DELETE WHERE site = 'odd'")
+
+
+#: Of "odd", from the first midnight to the middle of the fourth day, which is no whole one if it has events after that.
+TO_NOON: dict[str, Any] = {"site": "odd", "from": BEGIN, "to": BEGIN + 3 * DAY + 12 * HOUR + 1}
+
+
+def test_what_was_received_too_early_counts_behind_whole_days(table: Table, odd: Bring) -> None:
+    for hours in (1, 25, 49, 84):
+        odd(hours)
+    odd(73, country="GB", received=BEGIN + 47 * HOUR)
+    table.both("countries", TO_NOON)
+
+
+def test_days_of_bots_only_have_an_overview_of_zeros(table: Table, odd: Bring) -> None:
+    for hours in (1, 25, 49, 73):
+        odd(hours, bot="rule" if hours in (25, 49) else "")
+    table.both("overview", {"site": "odd", "from": BEGIN, "to": BEGIN + 4 * DAY})
+    table.both("overview", {"site": "odd", "from": BEGIN + DAY, "to": BEGIN + 3 * DAY})
+
+
+def test_a_text_that_is_no_unicode_spoils_no_list_that_does_not_show_it(table: Table, odd: Bring) -> None:
+    """As an import may bring it."""
+    for number, path in enumerate(("/", "/", "/", "/a", "/a", "/no")):
+        odd(1, number, path=path)
+    table.do("ALTER TABLE events UPDATE path = unhex('2FC8') WHERE path = '/no'")
+    table.both("pages", {"site": "odd", "from": BEGIN, "to": BEGIN + DAY, "limit": 1})
+
+
+def test_what_is_received_at_another_time_has_another_stamp(table: Table, odd: Bring) -> None:
+    for hours in (1, 25, 49, 73, 84):
+        odd(hours)
+    odd(74, 8, country="GB", received=BEGIN + 12 * DAY)
+    table.both("countries", TO_NOON)
+    table.do("ALTER TABLE events DELETE WHERE site = 'odd' AND country = 'GB'")
+    odd(74, 8, country="GB")
+    table.both("countries", TO_NOON)
+
+
 def test_where_the_store_does_not_show_its_parts_everything_is_read(table: Table) -> None:
     def run(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
         if "system.parts" in sql:
@@ -220,17 +272,50 @@ def test_a_list_too_long_to_keep_is_read_whole(table: Table, monkeypatch: pytest
     table.both("browsers", PERIODS["all"])
 
 
+def test_once_a_day_is_known_to_be_too_long_nothing_more_is_added_up(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 3)
+    args = PERIODS["from and to the middle of an hour"]
+    for later, most in ((0, 6), (1000, 3), (2000, 3)):
+        table.both("pages", {**args, "from": args["from"] + later, "to": args["to"] + later})
+        assert len(table.asked) <= most
+
+
+def test_a_question_that_failed_once_is_asked_again(table: Table) -> None:
+    failing = [True]
+
+    def run(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
+        if "GROUP BY browser" in sql and failing:
+            failing.pop()
+            raise QueryError("the query took longer than 30 s", "")
+        return table.run(sql, params)
+
+    stats.answer(run, "browsers", PERIODS["all"], sums=table.sums)
+    table.both("browsers", PERIODS["all"])
+    table.both("browsers", PERIODS["all"])
+    assert len(table.asked) == 2, "days were taken for too long because a question about one failed"
+
+
+def test_what_has_no_room_in_memory_is_read_whole(table: Table) -> None:
+    table.sums = stats.Sums(most=15_000)
+    table.both("pages", PERIODS["all"])
+    table.both("pages", PERIODS["all"])
+    assert len(table.asked) <= 3, "days are added up over and over that are not kept"
+    table.both("devices", PERIODS["all"])
+
+
 def test_several_days_are_added_up_by_one_question_as_far_as_an_answer_and_a_query_reach(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def questions() -> int:
         table.sums.clear()
-        table.both("devices", PERIODS["all"])
-        return len([sql for sql in table.asked if "GROUP BY device" in sql])
+        table.both("overview", PERIODS["all"])
+        return len([sql for sql in table.asked if "v.begun" in sql]) - 1  # the period before has no day
 
     assert questions() == 2, "one day to see how long it is, and all the others"
-    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 3 * 3)  # desktop, mobile, none
-    assert questions() == 4
+    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 4)
+    assert questions() == 3
     monkeypatch.setattr("trackflowd.stats.summed.AT_ONCE", 1)
     assert questions() == DAYS
 
@@ -315,6 +400,6 @@ def test_stamps_hash_every_column_that_added_up_statistics_read() -> None:
     for file in pieces.SUMMED:
         sql, _ = compose("clickhouse", file, Scope(0, DAY, "one"))
         read |= columns.intersection(re.findall(r"\w+", sql))
-    # What the projection groups by, what is bounded by its figures, and a label that is called as a column is.
-    assert read - hashed == {"site", "received", "referrer"}
+    # What the projection groups by, and a label that is called as a column is.
+    assert read - hashed == {"site", "referrer"}
     assert hashed <= columns

@@ -125,7 +125,7 @@ class _Asked:
     def _totals(self, scope: Scope) -> dict[str, Any]:
         file = "overview_of_visits" if scope.of_visits else "overview"
         found = self._summed.rows(file, scope, 1, 0) if self._summed else None
-        [row] = self._ask(file, scope) if found is None else found
+        [row] = found or self._ask(file, scope)  # found: nothing of days with none but bots
         return {column.name: column.of(row) for column in TOTALS}
 
     def _moved(self, start_ms: int, end_ms: int) -> Scope:

@@ -43,7 +43,7 @@ LATE_MS = 7 * 24 * 3600 * 1000
 #: on for longer than that before the period counts as begun in there.
 LOOK_BACK_MS = 4 * 3600 * 1000
 
-#: The last hour (ms) that ClickHouse's toStartOfHour knows, in 2106; behind it, it would begin anew in 1970.
+#: The last instant (ms) whose hour ClickHouse's toStartOfHour knows, in 2106; of later ones it gives this instant.
 _LAST_HOUR_MS = (2**32 - 1) * 1000
 
 Params = dict[str, str | int]
@@ -175,7 +175,9 @@ class _Filled:
         pairs = (("time >=", start), ("time <", "end_ms"), ("received >=", start), ("received <", "until_ms"))
         found = [f"{word} {self._instant(name)}" for word, name in pairs]
         if self._clickhouse:
-            found += [f"{self._hour('>=', start)}", f"{self._hour('<=', 'end_ms')}"]
+            found.append(self._hour(">=", start))
+            if self._scope.end_ms < _LAST_HOUR_MS:
+                found.append(self._hour("<=", "end_ms"))
         if self._scope.hole:
             found.append(self._outside(*self._scope.hole))
         if self._scope.site:

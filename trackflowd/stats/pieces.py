@@ -18,11 +18,12 @@ from __future__ import annotations
 import heapq
 import re
 import threading
+from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from sys import intern
+from sys import getsizeof, intern
 from typing import Any
 
 from trackflowd.stats.compose import LATE_MS, Scope, load
@@ -43,8 +44,14 @@ LONGEST = 20_000
 #: Events that one question adds up, unless a single day has more: bounds its time and memory.
 AT_ONCE = 2_000_000
 
-#: Rows kept in all, some 100 bytes each; the ones that were not used for longest go.
-KEPT_ROWS = 500_000
+#: Bytes kept in all, some 200 a row of pages; the sums that were not used for longest go.
+KEPT_BYTES = 100_000_000
+
+#: What a sum takes beside its rows.
+_EMPTY_BYTES = 1000
+
+#: Of so many pieces the size of all is guessed.
+_TELLING = 3
 
 _ORDER = re.compile(r"^ORDER BY (.*)\nLIMIT ", re.MULTILINE)
 
@@ -81,7 +88,9 @@ def cut(days: Sequence[Mapping[str, Any]], scope: Scope) -> list[Piece]:
     if not whole or sum(int(day["events"]) for day in whole) < WORTH * len(whole) or not _apart(read):
         return []
     # What was received before it happened, or so late that this period does not look for it, is for no piece to say.
-    if any(int(day["first_ms"]) < int(day["start_ms"]) or int(day["last_ms"]) >= scope.until_ms for day in whole):
+    if any(int(day["first_ms"]) < int(day["start_ms"]) for day in (*whole, seen[-1])):
+        return []
+    if any(int(day["last_ms"]) >= scope.until_ms for day in whole):
         return []
     found = [_whole(scope, day) for day in whole]
     around = [day for day in seen if day not in whole]
@@ -121,17 +130,34 @@ class Sum:
     Args:
         labels: of each row, its texts.
         figures: of each column of numbers, those of all rows.
+
+    Attributes:
+        size: bytes it takes, about; more if it shares its texts with others.
     """
 
     labels: Sequence[tuple[str, ...]]
     figures: Mapping[str, Sequence[int]]
+    size: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        texts = sum(getsizeof(text) for label in self.labels for text in label)
+        tuples = sum(getsizeof(label) for label in self.labels)
+        size = _EMPTY_BYTES + texts + tuples + len(self.labels) * (len(self.figures) + 3) * 8
+        object.__setattr__(self, "size", size)
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> Sum:
         """From a store's rows; texts are the columns that label them."""
         names = [name for name in (rows[0] if rows else ()) if name not in (*texts, "day")]
         labels = [tuple(intern(str(row[text])) for text in texts) for row in rows]
-        return cls(labels, {name: [int(row[name]) for row in rows] for name in names})
+        return cls(labels, {name: _packed([int(row[name]) for row in rows]) for name in names})
+
+
+def _packed(numbers: list[int]) -> Sequence[int]:
+    try:
+        return array("q", numbers)
+    except OverflowError:  # sums of money may have more than 64 bits
+        return numbers
 
 
 def order_of(file: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -175,12 +201,12 @@ class Sums:
     """Pieces that were added up, by what was asked of them. May be used by several threads.
 
     Args:
-        most: rows of all together.
+        most: bytes of all together.
     """
 
-    def __init__(self, most: int = KEPT_ROWS) -> None:
+    def __init__(self, most: int = KEPT_BYTES) -> None:
         self._most = most
-        self._rows = 0
+        self._size = 0
         self._kept: OrderedDict[tuple[str, Scope], tuple[int, Sum | None]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -200,24 +226,28 @@ class Sums:
         with self._lock:
             self._forget(key)
             self._kept[key] = (piece.stamp, found)
-            self._rows += _size(found)
-            while self._rows > self._most:
+            self._size += _size(found)
+            while self._size > self._most:
                 self._forget(next(iter(self._kept)))
+
+    def have_room(self, some: Collection[Sum | None], number: int) -> bool:
+        """Whether so many sums may be kept at one time, if they are as large as these are on average."""
+        return len(some) < _TELLING or sum(map(_size, some)) * number <= self._most * len(some)
 
     def clear(self) -> None:
         """Forget all: what was erased from the store is not to stay in memory."""
         with self._lock:
             self._kept.clear()
-            self._rows = 0
+            self._size = 0
 
     def _forget(self, key: tuple[str, Scope]) -> None:
         if key in self._kept:
             _, found = self._kept.pop(key)
-            self._rows -= _size(found)
+            self._size -= _size(found)
 
     def __len__(self) -> int:
         return len(self._kept)
 
 
 def _size(found: Sum | None) -> int:
-    return 1 + len(found.labels) if found is not None else 1
+    return found.size if found is not None else _EMPTY_BYTES

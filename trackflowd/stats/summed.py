@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,10 @@ from trackflowd.stats.compose import Scope
 from trackflowd.stats.pieces import AT_ONCE, LONGEST, SUMMED, Piece, Sum, Sums, cut, order_of, top
 
 _JUST_NOW_MS = 60_000
+
+#: What a question about a piece may raise: a limit, a store that is away, a text that is no Unicode, of a row that the
+#: answer may not even show. The whole question says so if it cannot be answered either; the next request tries again.
+_NO_ANSWER = (QueryError, UnicodeDecodeError)
 
 #: Asks a file of a scope, with values of more parameters.
 Ask = Callable[..., Sequence[Mapping[str, Any]]]
@@ -54,7 +59,13 @@ class Summed:
         parts = self._known(file, pieces)
         missing = [piece for piece in pieces if piece not in parts]
         while missing:
-            found = self._add_up(file, missing, max((len(part.labels) for part in parts.values() if part), default=0))
+            if None in parts.values() or not self._sums.have_room(parts.values(), len(pieces)):
+                return None
+            longest = max((len(part.labels) for part in parts.values() if part), default=0)
+            try:
+                found = self._add_up(file, missing, longest)
+            except _NO_ANSWER:
+                return None
             self._fresh += [(file, scope, piece, part) for piece, part in found.items()]
             parts |= found
             missing = missing[len(found) :]
@@ -95,17 +106,15 @@ class Summed:
         if len(days) > 1:
             scope = replace(days[0].scope, end_ms=days[-1].scope.end_ms, by_day=True,
                             until_ms=max(piece.scope.until_ms for piece in days))  # fmt: skip
-            if (rows := self._rows(file, scope)) is not None:
-                return {piece: _sum(file, [row for row in rows if int(row["day"]) == piece.day]) for piece in days}
+            with suppress(*_NO_ANSWER):  # more than an answer may have
+                if (rows := self._rows(file, scope)) is not None:
+                    return {piece: _sum(file, [row for row in rows if int(row["day"]) == piece.day]) for piece in days}
         rows = self._rows(file, pieces[0].scope)
         return {pieces[0]: None if rows is None else _sum(file, rows)}
 
     def _rows(self, file: str, scope: Scope) -> Sequence[Mapping[str, Any]] | None:
         """All rows of a statistic, None if they are too many."""
-        try:
-            rows = self._ask(file, scope, limit=LONGEST + 1, offset=0)
-        except QueryError:  # more than an answer may have; if it is something else, the whole question says so
-            return None
+        rows = self._ask(file, scope, limit=LONGEST + 1, offset=0)
         return rows if len(rows) <= LONGEST else None
 
 

@@ -17,7 +17,7 @@ FROM
         count() AS events,
         sum(cityHash64(
             visitor, time, name, path, source, medium, utm_campaign, referrer_host, country, region, city, browser, os,
-            device, bot, engaged_ms, scroll, revenue, currency
+            device, bot, engaged_ms, scroll, revenue, currency, received
         )) AS stamp,
         min(bitAnd(visitor, 1023)) AS day,
         max(bitAnd(visitor, 1023)) AS last_day,

@@ -11,7 +11,7 @@ ALTER TABLE events ADD PROJECTION IF NOT EXISTS stamps
         count(),
         sum(cityHash64(
             visitor, time, name, path, source, medium, utm_campaign, referrer_host, country, region, city, browser, os,
-            device, bot, engaged_ms, scroll, revenue, currency
+            device, bot, engaged_ms, scroll, revenue, currency, received
         )),
         min(bitAnd(visitor, 1023)),
         max(bitAnd(visitor, 1023)),
