@@ -85,12 +85,9 @@ class Table:
 def numbered(events: Sequence[Event]) -> list[Event]:
     """Events whose visitors have numbers as workers make them, and none so late that a period does not look for it."""
     return [
-        {
-            **event,
-            "visitor": of_day(event["visitor"], event["time"]),
-            "received": min(event["received"], event["time"] + 3 * DAY),
-        }
+        event | {"visitor": of_day(event["visitor"], at), "received": min(event["received"], at + 3 * DAY)}
         for event in events
+        for at in [event["time"]]
     ]
 
 
@@ -139,8 +136,8 @@ def test_a_filter_is_not_added_up(table: Table) -> None:
 def test_a_late_event_has_its_day_read_again_and_no_other(table: Table) -> None:
     for name in ("overview", "pages"):
         table.both(name, PERIODS["all"])
-    late = event_of("one", of_day(7, BEGIN + 3 * DAY), BEGIN + 3 * DAY + 5, "pageview", "/late", country="ZZ")
-    land(table.sink, [{**late, "received": BEGIN + 8 * DAY, "event_id": event_id(2**50)}])
+    more = {"country": "ZZ", "received": BEGIN + 8 * DAY, "event_id": event_id(2**50)}
+    land(table.sink, [event_of("one", of_day(7, BEGIN + 3 * DAY), BEGIN + 3 * DAY + 5, "pageview", "/late", **more)])
     table.both("pages", PERIODS["all"])
     assert sum("GROUP BY p.path" in sql for sql in table.asked) == 1
     table.both("overview", PERIODS["all"])
@@ -218,7 +215,7 @@ def odd(table: Table) -> Iterator[Bring]:
     table.do("ALTER TABLE events DELETE WHERE site = 'odd'")
 
 
-#: Of "odd", from the first midnight to the middle of the fourth day, which is no whole one if it has events after that.
+#: To the middle of the fourth day, which is no whole one if it has events after that.
 TO_NOON: dict[str, Any] = {"site": "odd", "from": BEGIN, "to": BEGIN + 3 * DAY + 12 * HOUR + 1}
 
 
@@ -237,7 +234,6 @@ def test_days_of_bots_only_have_an_overview_of_zeros(table: Table, odd: Bring) -
 
 
 def test_a_text_that_is_no_unicode_spoils_no_list_that_does_not_show_it(table: Table, odd: Bring) -> None:
-    """As an import may bring it."""
     for number, path in enumerate(("/", "/", "/", "/a", "/a", "/no")):
         odd(1, number, path=path)
     table.do("ALTER TABLE events UPDATE path = unhex('2FC8') WHERE path = '/no'")
@@ -272,9 +268,7 @@ def test_a_list_too_long_to_keep_is_read_whole(table: Table, monkeypatch: pytest
     table.both("browsers", PERIODS["all"])
 
 
-def test_once_a_day_is_known_to_be_too_long_nothing_more_is_added_up(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_behind_a_day_too_long_nothing_is_added_up(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 3)
     args = PERIODS["from and to the middle of an hour"]
     for later, most in ((0, 6), (1000, 3), (2000, 3)):
@@ -286,8 +280,7 @@ def test_a_question_that_failed_once_is_asked_again(table: Table) -> None:
     failing = [True]
 
     def run(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
-        if "GROUP BY browser" in sql and failing:
-            failing.pop()
+        if "GROUP BY browser" in sql and failing and failing.pop():
             raise QueryError("the query took longer than 30 s", "")
         return table.run(sql, params)
 
