@@ -14,7 +14,8 @@ slot               what stands there then
 ``{{read}}``       as ``{{period}}``, with what lies up to ``LOOK_BACK_MS`` before it, so that visits are seen whole
 ``{{filters}}``    condition: the event passes the filters on events
 ``{{begin}}``      condition: a visit that begins with this event passes those on how visits began
-``{{day}}`` …      of each day that visitors' numbers end with by itself, if that is asked for; else nothing
+``{{day}}``        a column ``day``, where rows of each day that visitors' numbers end with are asked for; else nothing
+``{{by_day}}``     with it: one more word of a GROUP BY; ``{{group_by_day}}``: where there is none else
 ``{{bucket T}}``   start (ms) of the bucket in which the instant T (ms) is
 ``{{matches}}`` …  conditions and columns of a funnel's steps
 ================== =============================================================================================

@@ -87,7 +87,8 @@ def cut(days: Sequence[Mapping[str, Any]], scope: Scope) -> list[Piece]:
     whole = [day for day in seen if scope.start_ms <= int(day["start_ms"]) and int(day["end_ms"]) <= scope.end_ms]
     if not whole or sum(int(day["events"]) for day in whole) < WORTH * len(whole) or not _apart(read):
         return []
-    # What was received before it happened, or so late that this period does not look for it, is for no piece to say.
+    # What was received before it happened, or so late that this period does not look for it, is for no piece to say: a
+    # piece asks for what was received since its own begin (the first one's is the period's).
     if any(int(day["first_ms"]) < int(day["start_ms"]) for day in (*whole, seen[-1])):
         return []
     if any(int(day["last_ms"]) >= scope.until_ms for day in whole):
@@ -209,6 +210,8 @@ class Sums:
         self._size = 0
         self._kept: OrderedDict[tuple[str, Scope], tuple[int, Sum | None]] = OrderedDict()
         self._lock = threading.Lock()
+        #: Grows with each ``clear``.
+        self.cleared = 0
 
     def get(self, file: str, piece: Piece) -> tuple[Sum | None] | None:
         """A piece's sum, in brackets; ``(None,)`` if it is known to be too long, None if nothing is known."""
@@ -220,10 +223,16 @@ class Sums:
             self._kept.move_to_end(key)
             return (found,)
 
-    def put(self, file: str, piece: Piece, found: Sum | None) -> None:
-        """Keep a piece's sum, None for one that is too long, in the place of what it was before it changed."""
+    def put(self, file: str, piece: Piece, found: Sum | None, cleared: int = 0) -> None:
+        """Keep a piece's sum, None for one that is too long, in the place of what it was before it changed.
+
+        Args:
+            cleared: as it was before the store was asked; not kept if all was forgotten since.
+        """
         key = file, piece.scope
         with self._lock:
+            if cleared != self.cleared:
+                return
             self._forget(key)
             self._kept[key] = (piece.stamp, found)
             self._size += _size(found)
@@ -239,6 +248,7 @@ class Sums:
         with self._lock:
             self._kept.clear()
             self._size = 0
+            self.cleared += 1
 
     def _forget(self, key: tuple[str, Scope]) -> None:
         if key in self._kept:

@@ -42,6 +42,7 @@ class Summed:
         )
         #: What ends later ends elsewhere when it is asked for again: it is of a period until now.
         self._lasting_ms = time.time_ns() // 1_000_000 - _JUST_NOW_MS
+        self._cleared = sums.cleared
         self._fresh: list[tuple[str, Scope, Piece, Sum | None]] = []
         self._days = self._look()
 
@@ -79,7 +80,7 @@ class Summed:
             now = {scope: frozenset(cut(days, scope)) for _, scope, _, _ in self._fresh}
             for file, scope, piece, part in self._fresh:
                 if piece.scope.end_ms < self._lasting_ms and piece in now[scope]:
-                    self._sums.put(file, piece, part)
+                    self._sums.put(file, piece, part, self._cleared)
 
     def _look(self) -> Sequence[Mapping[str, Any]]:
         """Days and their stamps; none while there are parts without: to work theirs out would read all of them.
