@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.rows import event_id
-from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, Event, event_of, land, made_events
+from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, event_of, land, made_events
+from tests.stats_table import Table, numbered
 from trackflowd import stats
 from trackflowd.enrich.visitor import of_day
 from trackflowd.errors import QueryError
@@ -35,60 +36,6 @@ PERIODS: dict[str, dict[str, Any]] = {
 }
 
 Bring = Callable[..., None]
-
-
-class Table:
-    """A table of events, and how often it was asked.
-
-    Attributes:
-        asked: statements since the last answer.
-    """
-
-    def __init__(self, sink: ClickHouseSink) -> None:
-        self.sink = sink
-        self.sums = stats.Sums()
-        self.asked: list[str] = []
-        self.before: list[Any] = []
-
-    def run(self, sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
-        self.asked.append(sql)
-        found = stats.rows(self.sink.query(sql, "json", QueryLimits(), params))
-        if self.before and "FROM events" in sql and "AS stamp" not in sql:
-            self.before.pop()()
-        return found
-
-    def both(self, name: str, args: Mapping[str, Any]) -> None:
-        """Ask with sums and without: the same."""
-        self.asked.clear()
-        summed = stats.answer(self.run, name, args, sums=self.sums)
-        asked = list(self.asked)
-        assert summed == stats.answer(self.run, name, args)
-        self.asked = asked
-
-    def do(self, sql: str) -> None:
-        """Change it, and wait until that is done."""
-        self.sink._clients()[0].command(f"{sql} SETTINGS mutations_sync = 2")
-
-    def agrees(self) -> bool:
-        """Whether the projection says what the rows say."""
-        sql, params = compose("clickhouse", "stamps", Scope(0, BEGIN + 99 * DAY))
-        client = self.sink._clients()[0]
-        answers = [
-            client.raw_query(
-                sql, parameters=params, settings={"optimize_use_projections": use, "force_optimize_projection": use}
-            )
-            for use in (0, 1)
-        ]
-        return answers[0] == answers[1] != b""
-
-
-def numbered(events: Sequence[Event]) -> list[Event]:
-    """Events whose visitors have numbers as workers make them, and none so late that a period does not look for it."""
-    return [
-        event | {"visitor": of_day(event["visitor"], at), "received": min(event["received"], at + 3 * DAY)}
-        for event in events
-        for at in [event["time"]]
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +258,19 @@ def test_several_days_are_added_up_by_one_question_as_far_as_an_answer_and_a_que
     assert questions() == 3
     monkeypatch.setattr("trackflowd.stats.summed.AT_ONCE", 1)
     assert questions() == DAYS
+
+
+def test_who_has_no_time_to_add_up_gets_an_answer_and_the_next_goes_on_from_there(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackflowd.stats.summed.PATIENCE", -1.0)
+    monkeypatch.setattr("trackflowd.stats.summed.AT_ONCE", 1)
+    asked = []
+    for _ in range(DAYS + 1):
+        table.both("os", PERIODS["all"])
+        asked.append(len(table.asked))
+    # Stamps before and after, a day, and everything; at the last day nothing else is left, and then nothing at all.
+    assert asked == [6] * (DAYS - 1) + [5, 2]
 
 
 def test_while_parts_have_no_stamps_everything_is_read(table: Table) -> None:

@@ -17,6 +17,10 @@ from trackflowd.stats.pieces import AT_ONCE, LONGEST, SUMMED, Piece, Sum, Sums, 
 
 _JUST_NOW_MS = 60_000
 
+#: Seconds of a request for adding up what is not known yet: an answer has to come within ``query.max_seconds`` (30).
+#: After that everything is read at once; what was added up is kept, and the next request goes on from there.
+PATIENCE = 10.0
+
 #: What a question about a piece may raise: a limit, a store that is away, a text that is no Unicode, of a row that the
 #: answer may not even show. The whole question says so if it cannot be answered either; the next request tries again.
 _NO_ANSWER = (QueryError, UnicodeDecodeError)
@@ -43,6 +47,7 @@ class Summed:
         #: What ends later ends elsewhere when it is asked for again: it is of a period until now.
         self._lasting_ms = time.time_ns() // 1_000_000 - _JUST_NOW_MS
         self._cleared = sums.cleared
+        self._until = time.monotonic() + PATIENCE
         self._fresh: list[tuple[str, Scope, Piece, Sum | None]] = []
         self._days = self._look()
 
@@ -61,6 +66,8 @@ class Summed:
         missing = [piece for piece in pieces if piece not in parts]
         while missing:
             if None in parts.values() or not self._sums.have_room(parts.values(), len(pieces)):
+                return None
+            if self._fresh and time.monotonic() > self._until:
                 return None
             longest = max((len(part.labels) for part in parts.values() if part), default=0)
             try:

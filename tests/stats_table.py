@@ -1,0 +1,67 @@
+"""A table of events over a real engine that is asked with sums of days and without (see ``stats.pieces``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.stats_events import BEGIN, DAY, Event
+from trackflowd import stats
+from trackflowd.enrich.visitor import of_day
+from trackflowd.sink.base import QueryLimits
+from trackflowd.sink.clickhouse import ClickHouseSink
+from trackflowd.stats.compose import Scope, compose
+
+
+class Table:
+    """A table of events, and how often it was asked.
+
+    Attributes:
+        asked: statements since the last answer.
+    """
+
+    def __init__(self, sink: ClickHouseSink) -> None:
+        self.sink = sink
+        self.sums = stats.Sums()
+        self.asked: list[str] = []
+        self.before: list[Any] = []
+
+    def run(self, sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
+        self.asked.append(sql)
+        found = stats.rows(self.sink.query(sql, "json", QueryLimits(), params))
+        if self.before and "FROM events" in sql and "AS stamp" not in sql:
+            self.before.pop()()
+        return found
+
+    def both(self, name: str, args: Mapping[str, Any]) -> None:
+        """Ask with sums and without: the same."""
+        self.asked.clear()
+        summed = stats.answer(self.run, name, args, sums=self.sums)
+        asked = list(self.asked)
+        assert summed == stats.answer(self.run, name, args)
+        self.asked = asked
+
+    def do(self, sql: str) -> None:
+        """Change it, and wait until that is done."""
+        self.sink._clients()[0].command(f"{sql} SETTINGS mutations_sync = 2")
+
+    def agrees(self) -> bool:
+        """Whether the projection says what the rows say."""
+        sql, params = compose("clickhouse", "stamps", Scope(0, BEGIN + 99 * DAY))
+        client = self.sink._clients()[0]
+        answers = [
+            client.raw_query(
+                sql, parameters=params, settings={"optimize_use_projections": use, "force_optimize_projection": use}
+            )
+            for use in (0, 1)
+        ]
+        return answers[0] == answers[1] != b""
+
+
+def numbered(events: Sequence[Event]) -> list[Event]:
+    """Events whose visitors have numbers as workers make them, and none so late that a period does not look for it."""
+    return [
+        event | {"visitor": of_day(event["visitor"], at), "received": min(event["received"], at + 3 * DAY)}
+        for event in events
+        for at in [event["time"]]
+    ]
