@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import secrets
-import signal
 import sys
 import tempfile
 import time
@@ -103,18 +101,18 @@ class Move:
                 return task
             phase = (task["checkpoint"] or {}).get("phase", "copy")
             walked = task["progress"]["done"] + (0 if phase == "copy" else self._rows)
-            if self._due and (walked >= self._due[0] or phase in ("cutover", "over")) and (pid := self._mover()):
-                os.kill(pid, signal.SIGKILL)
+            if self._due and (walked >= self._due[0] or phase in ("cutover", "over")) and self._kill_mover():
                 self.killed.append(phase)
                 del self._due[0]
             time.sleep(_LOOK)
 
-    def _mover(self) -> int:
+    def _kill_mover(self) -> bool:
         for child in psutil.Process(self._daemon.pid).children():
             with suppress(psutil.Error):  # it may end, or have ended and not been waited for
                 if "trackflowd: mover" in " ".join(child.cmdline()):
-                    return child.pid
-        return 0
+                    child.kill()
+                    return True
+        return False
 
 
 def measure(options: argparse.Namespace, work: Path, say: Any) -> dict[str, Any]:

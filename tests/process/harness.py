@@ -144,14 +144,14 @@ class Daemon:
     # ------------------------------------------------------------- children
 
     def pid(self, name: str) -> int:
-        """Process id of "supervisor", "flusher" or "worker N"; waits until there is one."""
+        """Process id of "supervisor", "flusher" or "worker N"; waits until there is one that lives."""
         role, _, slot = name.partition(" ")
 
         def found(status: Mapping[str, Any]) -> int | None:
             for row in status["processes"]:
                 if row["role"] == role and row["slot"] == int(slot or 0):
                     pid: int | None = row["pid"]
-                    return pid
+                    return pid if pid and not gone(pid) else None  # a status may name one that was just killed
             return None
 
         found_pid = found(self.await_status(found))
@@ -164,9 +164,11 @@ class Daemon:
         return {f"{row['role']} {row['slot']}": row["pid"] for row in rows if row["pid"]}
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to one process of it; its pid."""
+        """Send a signal to one process of it; its pid. By SIGKILL it has ended when this returns."""
         pid = self.pid(name)
         os.kill(pid, number)
+        if number == signal.SIGKILL:
+            until(lambda: gone(pid))
         return pid
 
     # ------------------------------------------------------------- questions
@@ -267,3 +269,12 @@ def state(pid: int) -> str:
 def gone(pid: int) -> bool:
     """Whether a process has ended (a zombie that waits for its parent has)."""
     return state(pid) in ("", "Z")
+
+
+def slain(pid: int) -> bool:
+    """Send SIGKILL to a process that may have ended, and been waited for, by now; whether it was still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

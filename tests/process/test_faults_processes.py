@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from tests.process.harness import Daemon, gone, until
+from tests.process.harness import Daemon, gone, slain, until
 from tests.process.judge import judge, settle
 from tests.process.sender import Sender, event_of
 
@@ -35,8 +35,7 @@ def test_with_a_worker_killed_every_50_ms_what_is_answered_is_stored_once(tmp_pa
                 while not sending.done():
                     workers = [row for row in daemon.status()["processes"] if row["role"] == "worker"]
                     for row in [row for row in workers if row["state"] == "ready"][:1]:
-                        os.kill(row["pid"], signal.SIGKILL)
-                        killed += 1
+                        killed += slain(row["pid"])
                     await asyncio.sleep(EACH)
                 await sending
 
@@ -64,7 +63,7 @@ def test_all_killed_at_once_and_started_with_another_number_of_workers_nothing_i
                 while len(sender.books.answered) < 500:
                     await asyncio.sleep(0.002)
                 for pid in daemon.pids().values():
-                    os.kill(pid, signal.SIGKILL)
+                    slain(pid)  # the supervisor's end is its children's
                 daemon.wait()
                 daemon.sets = (*daemon.sets, f"daemon.workers={workers}", f"http.listen={daemon.http[7:]}")
                 await asyncio.to_thread(daemon.start)

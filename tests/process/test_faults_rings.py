@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.process.harness import Daemon, gone, until
+from tests.process.harness import Daemon, slain, until
 from tests.process.judge import flush
 from tests.process.sender import event_of, id_of
 from trackflowd.ring import file
@@ -64,8 +63,7 @@ def test_a_ring_spoilt_while_in_use_is_an_alarm_ends_its_2xx_and_costs_nothing_t
             if said:
                 await_text(daemon, before, said)
                 assert late(daemon) in (0, 503) or said != GONE
-                if not gone(worker):
-                    os.kill(worker, signal.SIGKILL)
+                slain(worker)
         sent = post(daemon, sent)
         flush(daemon)
         stored = daemon.rows("SELECT toString(event_id) AS id FROM events WHERE site != 'late'")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from tests.batches import columns
 from tests.postgres import Cluster
-from tests.process.harness import Daemon, until
+from tests.process.harness import Daemon, slain, until
 from tests.process.judge import judge, settle
 from tests.process.sender import event_of
 from tests.rows import NOW, event_id
@@ -95,8 +94,10 @@ def mover(daemon: Daemon) -> int:
 
     def look() -> bool:
         assert daemon.process is not None
-        children = psutil.Process(daemon.process.pid).children()
-        found[:] = [child.pid for child in children if "trackflowd: mover" in " ".join(child.cmdline())]
+        for child in psutil.Process(daemon.process.pid).children():
+            with suppress(psutil.Error):  # it may end while it is looked at
+                if "trackflowd: mover" in " ".join(child.cmdline()):
+                    found.append(child.pid)
         return bool(found)
 
     until(look)
@@ -142,7 +143,7 @@ def test_events_move_while_others_come_in_and_the_mover_is_killed_twice(postgres
         number = daemon.call("migrate", target="chdb:", cutover=True)["id"]
         for phase in ("copy", "verify"):
             reached(daemon, number, phase, 10_000)
-            os.kill(mover(daemon), signal.SIGKILL)
+            assert slain(mover(daemon))
         task = ended(daemon, number)
         assert task["state"] == "done", task
         at_switch = len(traffic.answered)
