@@ -50,6 +50,7 @@ def test_a_period_has_a_begin_and_an_end_or_a_name() -> None:
     found = read_period(given(""), "today", "Europe/Berlin")
     assert (found.start.hour, found.start.tzinfo) == (0, BERLIN)
     assert abs(found.end_ms - datetime.now(UTC).timestamp() * 1000) < 60_000
+    assert read_period(given("period=2d"), "7d", "UTC", whole=True).end_ms % 60_000 == 0
 
 
 def test_a_begin_is_said_once() -> None:

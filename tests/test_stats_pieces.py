@@ -27,39 +27,53 @@ def day(number: int, start: int = 0, end: int = DAY, **more: Any) -> dict[str, A
 DAYS = [day(number) for number in range(3, 11)]
 
 
-def test_whole_days_are_pieces_and_what_is_around_them_is_one_more_with_a_hole() -> None:
-    found = cut(DAYS, WEEK)
-    assert [(piece.scope.start_ms, piece.scope.end_ms, piece.day) for piece in found[:-1]] == [
+def test_whole_days_are_pieces_and_so_are_the_parts_before_and_behind_them() -> None:
+    [*whole, head, tail] = cut(DAYS, WEEK)
+    assert [(piece.scope.start_ms, piece.scope.end_ms, piece.day) for piece in whole] == [
         (number * DAY, (number + 1) * DAY, number) for number in range(4, 10)
     ]
-    assert [piece.stamp for piece in found[:-1]] == [row["stamp"] for row in DAYS[1:-1]]
-    rest = replace(WEEK, hole=(4 * DAY, 10 * DAY), until_ms=WEEK.end_ms + LATE_MS)
-    assert found[-1] == Piece(rest, DAYS[0]["stamp"] + DAYS[-1]["stamp"])
-    assert {piece.events for piece in found[:-1]} == {pieces.WORTH}
+    assert [piece.stamp for piece in whole] == [row["stamp"] for row in DAYS[1:-1]]
+    assert {(piece.whole, piece.events, piece.scope.back_ms) for piece in whole} == {(True, pieces.WORTH, 0)}
+    week = replace(WEEK, until_ms=WEEK.end_ms + LATE_MS)
+    before, behind = replace(week, end_ms=4 * DAY), replace(week, start_ms=10 * DAY, back_ms=0)
+    assert before.back_ms == LOOK_BACK_MS
+    assert [head, tail] == [
+        Piece(scope, row["stamp"], row["day"], row["events"], row["last_ms"], whole=False)
+        for scope, row in ((before, DAYS[0]), (behind, DAYS[-1]))
+    ]
 
 
-def test_a_rest_on_one_side_has_no_hole_and_only_the_one_before_looks_back() -> None:
+def test_a_period_that_begins_or_ends_with_a_day_has_nothing_before_or_behind_it() -> None:
+    week = cut(DAYS, WEEK)
     [*_, tail] = cut(DAYS, replace(WEEK, start_ms=3 * DAY))
-    assert (tail.scope.start_ms, tail.scope.end_ms, tail.scope.hole, tail.scope.back_ms) == (
-        *(10 * DAY, WEEK.end_ms, None, 0),
-    )
+    assert tail == week[-1]
     [*_, head] = cut(DAYS, replace(WEEK, end_ms=11 * DAY))
-    assert (head.scope.start_ms, head.scope.end_ms, head.scope.hole, head.scope.back_ms) == (
-        *(WEEK.start_ms, 4 * DAY, None, LOOK_BACK_MS),
-    )
-    assert all(piece.day is not None for piece in cut(DAYS, Scope(3 * DAY, 11 * DAY)))
+    assert head == replace(week[-2], scope=replace(week[-2].scope, until_ms=11 * DAY + LATE_MS))
+    assert all(piece.whole for piece in cut(DAYS, Scope(3 * DAY, 11 * DAY)))
+
+
+def test_a_period_may_be_a_part_of_one_day_or_of_two() -> None:
+    noon = replace(WEEK, start_ms=3 * DAY, end_ms=3 * DAY + DAY // 2, until_ms=11 * DAY)
+    assert [piece.scope for piece in cut([day(2), day(3)], noon)] == [noon]
+    night = replace(noon, start_ms=3 * DAY + DAY // 2, end_ms=4 * DAY + DAY // 2)
+    assert [piece.scope for piece in cut(DAYS, night)] == [
+        replace(night, end_ms=4 * DAY),
+        replace(night, start_ms=4 * DAY, back_ms=0),
+    ]
+    assert cut([DAYS[0], day(4, first_ms=4 * DAY - 1)], night) == []
 
 
 def test_a_day_is_asked_for_in_the_same_words_whatever_period_it_is_of() -> None:
     week = cut(DAYS, WEEK)
     later = cut(DAYS, replace(WEEK, start_ms=5 * DAY + 1, end_ms=WEEK.end_ms + 60_000))
-    assert week[2:-1] == later[:-1]
+    assert week[2:-2] == later[:-2]
 
 
 @pytest.mark.parametrize(
     ("why", "days"),
     [
-        ("no day lies in the period", DAYS[:1]),
+        ("nothing happened in the period", [day(2), day(11)]),
+        ("too little happened in the only day", [day(3, events=pieces.WORTH - 1)]),
         ("adding up costs more than reading", [*DAYS[:4], *(day(n, events=pieces.WORTH - 1) for n in range(7, 11))]),
         ("a visitor of another day, in one half hour", [*DAYS[:4], day(7, last_day=8), *DAYS[5:]]),
         ("a day reaches into the next one", [*DAYS[:4], day(7, end=DAY + HALF), *DAYS[5:]]),
@@ -110,7 +124,7 @@ def test_rows_of_all_pieces_together_are_ordered_as_a_store_orders_them() -> Non
 
 
 def _piece(number: int, stamp: int = 1) -> Piece:
-    return Piece(Scope(number * DAY, (number + 1) * DAY), stamp, number)
+    return Piece(Scope(number * DAY, (number + 1) * DAY), stamp, number, 0, 0)
 
 
 def test_a_sum_is_known_until_its_day_changes_and_then_takes_the_place_of_the_old_one() -> None:
@@ -129,6 +143,16 @@ def test_long_texts_take_more_of_the_room() -> None:
     for number in range(100):
         sums.put("pages", _piece(number), Sum([("x" * 2000,)], {"visitors": [1]}))
     assert 30 <= len(sums) <= 100_000 // 2000
+
+
+def test_parts_of_days_push_no_day_out() -> None:
+    made = Sum([("a",)], {"visitors": [1]})
+    sums = Sums(most=made.size, most_ends=2 * made.size)
+    sums.put("pages", _piece(1), made)
+    ends = [replace(_piece(number), whole=False) for number in range(2, 5)]
+    for piece in ends:
+        sums.put("pages", piece, made)
+    assert [sums.get("pages", piece) for piece in (_piece(1), *ends)] == [(made,), None, (made,), (made,)]
 
 
 def test_what_was_not_asked_for_longest_goes_first_and_an_erasure_takes_all() -> None:

@@ -66,6 +66,15 @@ def test_what_is_left_out_has_a_value_that_makes_sense() -> None:
     assert read("pages", {"to": 5}).scope.start_ms == 0
 
 
+def test_a_period_until_now_ends_with_the_minute_and_what_is_live_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ms = 1_793_491_200_000 + 59_999
+    monkeypatch.setattr("trackflowd.stats.request.time.time_ns", lambda: now_ms * 1_000_000)
+    found = {name: read(name, {}).scope for name in ("overview", "live")}
+    assert found["overview"].end_ms == 1_793_491_260_000
+    assert found["overview"].start_ms == 1_793_491_260_000 - 7 * 86_400_000
+    assert found["live"].end_ms == now_ms
+
+
 def test_everything_that_is_said_is_heard() -> None:
     found = read(
         "funnels",

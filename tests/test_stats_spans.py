@@ -41,6 +41,30 @@ def test_a_period_is_read(span: str, start: str | None, end: str | None, expecte
     assert (found.start, found.end) == tuple(datetime.fromisoformat(text).replace(tzinfo=ZONE) for text in expected)
 
 
+@pytest.mark.parametrize(
+    ("span", "start", "end", "expected"),
+    [
+        ("7d", None, None, ("2026-11-16T23:59:00.000", "2026-11-23T23:59:00.000")),
+        ("24h", None, None, ("2026-11-22T23:59:00.000", "2026-11-23T23:59:00.000")),
+        ("today", None, None, ("2026-11-23T00:00:00.000", "2026-11-23T23:59:00.000")),
+        ("5m", "2026-11-01", None, ("2026-11-01T00:00:00.000", "2026-11-23T23:59:00.000")),
+        ("5m", None, None, ("2026-11-23T23:53:07.123", "2026-11-23T23:58:07.123")),
+        ("7d", None, "2026-11-02T00:00:07", ("2026-10-26T00:00:07.000", "2026-11-02T00:00:07.000")),
+    ],
+)
+def test_a_statistics_period_until_now_ends_with_the_minute(
+    span: str, start: str | None, end: str | None, expected: tuple[str, str]
+) -> None:
+    now = datetime(2026, 11, 23, 23, 58, 7, 123_000, tzinfo=ZONE)
+    found = period(span, start, end, now, whole=True)
+    assert (found.start, found.end) == tuple(datetime.fromisoformat(text).replace(tzinfo=ZONE) for text in expected)
+
+
+def test_the_last_minute_of_today_is_not_tomorrow() -> None:
+    found = period("today", None, None, datetime(2026, 11, 23, 23, 59, 59, tzinfo=ZONE), whole=True)
+    assert (found.start, found.end) == (datetime(2026, 11, 23, tzinfo=ZONE), datetime(2026, 11, 24, tzinfo=ZONE))
+
+
 def test_a_date_with_its_own_zone_keeps_it() -> None:
     assert period("24h", "2026-11-01T00:00Z", None, NOW).start_ms == 1_793_491_200_000
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ from trackflowd.stats.compose import Scope, compose
 
 NAMES = ("overview", *sorted(pieces.SUMMED & stats.STATISTICS.keys() - {"overview"}))
 
-#: All days; of one site, from the middle of an hour; from one midnight on; until one, bots too.
+#: All days; of one site, from the middle of an hour; until a midnight; parts of two days, of one; from one midnight on,
+#: bots too.
 PERIODS: dict[str, dict[str, Any]] = {
     "all": {"from": BEGIN, "to": BEGIN + DAYS * DAY},
     "from and to the middle of an hour": {"site": "one", "from": BEGIN + 90_001, "to": BEGIN + 7 * DAY + 7 * HOUR + 1},
     "a head": {"from": BEGIN + 2 * DAY - HOUR, "to": BEGIN + 4 * DAY},
+    "a night": {"from": BEGIN + 2 * DAY - 6 * HOUR - 1, "to": BEGIN + 2 * DAY + 7 * HOUR},
+    "a morning": {"site": "one", "from": BEGIN + 2 * DAY + HOUR, "to": BEGIN + 2 * DAY + 12 * HOUR},
     "a tail": {"bots": True, "from": BEGIN + 2 * DAY, "to": BEGIN + 5 * DAY + 12 * HOUR},
 }
 
@@ -71,8 +75,34 @@ def test_a_period_that_moves_reads_its_ends_only(table: Table) -> None:
     args = PERIODS["from and to the middle of an hour"]
     table.both("countries", args)
     table.both("countries", {**args, "from": args["from"] + 1000, "to": args["to"] + 1000})
-    [read] = [sql for sql in table.asked if "GROUP BY country" in sql]
-    assert "hole_ms" in read
+    assert len([sql for sql in table.asked if "GROUP BY country" in sql]) == 2
+
+
+def test_an_event_that_comes_in_has_the_end_of_a_period_until_now_read_again_and_nothing_else(
+    table: Table, odd: Bring
+) -> None:
+    for hours in (1, 25, 49, 73):
+        odd(hours)
+    args = {"site": "odd", "from": BEGIN + HOUR // 2, "to": BEGIN + 73 * HOUR + 10 * MINUTE}
+    table.both("countries", args)
+    table.both("countries", args)
+    assert len(table.asked) == 2, "something was read that was known"
+    odd(73 + 1 / 12, country="GB")
+    table.both("countries", args)
+    assert len([sql for sql in table.asked if "GROUP BY country" in sql]) == 1
+
+
+def test_a_day_that_had_an_event_just_now_is_not_kept(
+    table: Table, odd: Bring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hours in (1, 25, 49, 73):
+        odd(hours)
+    monkeypatch.setattr("trackflowd.stats.summed.BUSY_MS", time.time_ns() // 1_000_000 - BEGIN - 3 * DAY)
+    args = {"site": "odd", "from": BEGIN, "to": BEGIN + 3 * DAY + 12 * HOUR}
+    for _ in range(2):
+        table.both("countries", args)
+        table.both("countries", args)
+        assert len(table.asked) == 3, "stamps, the last day, and no look whether that is still the same"
 
 
 def test_a_filter_is_not_added_up(table: Table) -> None:

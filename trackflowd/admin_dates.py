@@ -11,13 +11,14 @@ from trackflowd.stats import periods
 from trackflowd.stats.spans import Period, period
 
 
-def read_period(given: Parameters, usual: str, zone: str) -> Period:
+def read_period(given: Parameters, usual: str, zone: str, whole: bool = False) -> Period:
     """The period that ``period``, ``from`` and ``to`` mean, as the flags of `trackflow stats` do.
 
     Args:
         given: the parameters.
         usual: the period where nothing is given.
         zone: IANA name; days begin there.
+        whole: of statistics: see ``stats.spans.period``.
 
     Raises:
         BadRequest: it is said twice when the period begins.
@@ -30,7 +31,7 @@ def read_period(given: Parameters, usual: str, zone: str) -> Period:
         read_instant(name, given.text(name), now.tzinfo).isoformat() if given.text(name) else None
         for name in ("from", "to")
     )
-    return period(given.text("period") or usual, start, end, now)
+    return period(given.text("period") or usual, start, end, now, whole)
 
 
 def read_instant(name: str, text: str, where: tzinfo | None) -> datetime:

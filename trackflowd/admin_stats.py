@@ -89,7 +89,7 @@ def _asked(name: str, given: Parameters) -> tuple[dict[str, Any], Period | None,
     zone = given.text("zone", "UTC") or "UTC"
     span = None
     if STATISTICS[name].period:
-        span = read_period(given, STATISTICS[name].period, zone)
+        span = read_period(given, STATISTICS[name].period, zone, whole=True)
         asked |= {"from": span.start_ms, "to": span.end_ms}
     if name == "refused":
         return asked | {"site": given.text("site"), "zone": zone}, span, form

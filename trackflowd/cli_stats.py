@@ -71,7 +71,7 @@ def _add_period(parser: argparse.ArgumentParser, span: str) -> None:
             "--from", dest="start", metavar="DATE", help="begin, as 2026-11-01 or 2026-11-01T12:00; instead of --period"
         )
         parser.set_defaults(usual=span)
-        parser.add_argument("--to", dest="end", metavar="DATE", help="end, not included (default: now)")
+        parser.add_argument("--to", dest="end", metavar="DATE", help="end, not included (default: that of this minute)")
     parser.add_argument("--zone", default="", help="IANA zone in which days begin (default: this machine's)")
 
 
@@ -125,7 +125,7 @@ def _request(args: argparse.Namespace) -> tuple[dict[str, Any], Period | None, t
     zone = periods.zone(name)
     span = None
     if "period" in given:
-        span = period(args.period or args.usual, args.start, args.end, datetime.now(zone))
+        span = period(args.period or args.usual, args.start, args.end, datetime.now(zone), whole=True)
         asked |= {"from": span.start_ms, "to": span.end_ms}
     asked |= {"site": args.site, "zone": name}
     if args.statistic != "refused":

@@ -142,8 +142,6 @@ class Commands:
         if name == "refused":
             start_ms, end_ms = period_of(name, period)
             return self._daemon.refusals.answer(start_ms, end_ms, str(period["site"]))
-        if not period["to"]:
-            period["to"] = time.time_ns() // 1_000_000
         timeout = self._daemon.cfg.query.max_seconds + GRACE
         return await self._daemon.crew.ask_flusher("stats", timeout, name=name, args=period)
 

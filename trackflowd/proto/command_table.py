@@ -111,7 +111,7 @@ _ASKING = (
             Arg("name", "text", "which", "overview"),
             Arg("site", "text", "which site; empty: all", ""),
             Arg("from", "number", "begin of the period, ms since 1970 UTC; 0: as the statistic has it", 0),
-            Arg("to", "number", "end of the period, ms since 1970 UTC; 0: now", 0),
+            Arg("to", "number", "end of the period, ms since 1970 UTC; 0: that of this minute", 0),
             Arg("zone", "text", "IANA zone in which days begin", "UTC"),
             Arg("where", "list", "filters, as in: page is /pricing", ()),
             Arg("bots", "flag", "count bots too", False),

@@ -64,7 +64,6 @@ class Scope:
         site: its name; "" for all sites together.
         filters: all of them hold.
         bots: events of bots count too.
-        hole: begin and end (ms) of a part of the period that is left out; None for none.
         until_ms: what was received then or later is not looked for; 0: seven days after the period.
         back_ms: so long before the period is read, to see which visits were under way.
         by_day: rows of each day that visitors' numbers end with, with a column ``day``.
@@ -75,7 +74,6 @@ class Scope:
     site: str = ""
     filters: Sequence[Filter] = ()
     bots: bool = False
-    hole: tuple[int, int] | None = None
     until_ms: int = 0
     back_ms: int = LOOK_BACK_MS
     by_day: bool = False
@@ -179,20 +177,11 @@ class _Filled:
             found.append(self._hour(">=", start))
             if self._scope.end_ms < _LAST_HOUR_MS:
                 found.append(self._hour("<=", "end_ms"))
-        if self._scope.hole:
-            found.append(self._outside(*self._scope.hole))
         if self._scope.site:
             found.append(f"site = {self._text(self._scope.site)}")
         if not self._scope.bots:
             found.append("bot = ''")
         return " AND ".join(found)
-
-    def _outside(self, hole_ms: int, resume_ms: int) -> str:
-        self.params |= {"hole_ms": hole_ms, "resume_ms": resume_ms}
-        outside = f"(time < {self._instant('hole_ms')} OR time >= {self._instant('resume_ms')})"
-        if not self._clickhouse:
-            return outside
-        return f"{outside} AND ({self._hour('<=', 'hole_ms')} OR {self._hour('>=', 'resume_ms')})"
 
     def _hour(self, compare: str, name: str) -> str:
         """A bound of time once more, in the words of the table's order: the engine does not see that it is one.

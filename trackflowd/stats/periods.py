@@ -135,6 +135,14 @@ def _ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
+def minute_end(ms: int) -> int:
+    """End of the minute an instant is in (both ms since 1970 UTC), where a period until now ends.
+
+    Who asks again within the minute asks of the same period, and only what has changed is read again (``pieces``).
+    """
+    return (ms // _LENGTHS["minute"] + 1) * _LENGTHS["minute"]
+
+
 def previous(start_ms: int, end_ms: int, where: tzinfo) -> tuple[int, int]:
     """The period to compare with.
 

@@ -5,8 +5,9 @@ counted of them add up over days, as long as no number is met on both sides of t
 store keeps, by site and half hour (projection ``stamps``), which days the numbers there end with, how many events there
 are and a sum of hashes over every column that these statistics read. From it follows
 
-- where a period can be cut: the lowest ten bits part the visitors, whoever made their numbers, and a day is a piece if
-  the half hours it is seen in are its alone. Otherwise the period is not cut, and all of it is read;
+- where a period can be cut: the lowest ten bits part the visitors, whoever made their numbers, and a day, or the part
+  of it that lies in the period, is a piece if the half hours it is seen in are its alone. Otherwise the period is not
+  cut, and all of it is read;
 - whether a piece is still what it was when it was added up: its stamp is the same. An event that came late, that was
   corrected or erased, by whomever, makes it another one (but for two sums of 64 bits that are equal by chance).
 
@@ -44,8 +45,11 @@ LONGEST = 20_000
 #: Events that one question adds up, unless a single day has more: bounds its time and memory.
 AT_ONCE = 2_000_000
 
-#: Bytes kept in all, some 200 a row of pages; the sums that were not used for longest go.
+#: Bytes of days that are kept, some 200 a row of pages; the sums that were not used for longest go.
 KEPT_BYTES = 100_000_000
+
+#: The same of parts of days.
+KEPT_ENDS_BYTES = 20_000_000
 
 #: What a sum takes beside its rows.
 _EMPTY_BYTES = 1000
@@ -63,18 +67,24 @@ class Piece:
     Args:
         scope: what is asked of it.
         stamp: a sum of hashes over all that decides the answers; another one, and they may be others.
-        day: the number that its visitors' numbers end with; None if they are of several days.
-        events: how many there are, of bots too.
+        day: the number that its visitors' numbers end with.
+        events: how many that day has, of bots too.
+        last_ms: when the last one of that day was received.
+        whole: all of that day is meant; False: the part of it that lies in a period.
     """
 
     scope: Scope
     stamp: int
-    day: int | None = None
-    events: int = 0
+    day: int
+    events: int
+    last_ms: int
+    whole: bool = True
 
 
 def cut(days: Sequence[Mapping[str, Any]], scope: Scope) -> list[Piece]:
-    """A period in pieces: days that lie in it as a whole, and what is left around them; none if it is not to be cut.
+    """A period in pieces: days that lie in it as a whole, then the parts of days it begins and ends with.
+
+    Of a period that is not to be cut there is none; one of a part of a day is a piece itself.
 
     Args:
         days: rows of ``stamps.sql``, of this period or one around it, and of ``back_ms`` before.
@@ -85,7 +95,8 @@ def cut(days: Sequence[Mapping[str, Any]], scope: Scope) -> list[Piece]:
     read = [day for day in read if int(day["start_ms"]) < scope.end_ms]
     seen = [day for day in read if int(day["end_ms"]) > scope.start_ms]
     whole = [day for day in seen if scope.start_ms <= int(day["start_ms"]) and int(day["end_ms"]) <= scope.end_ms]
-    if not whole or sum(int(day["events"]) for day in whole) < WORTH * len(whole) or not _apart(read):
+    worthy = whole or seen
+    if not seen or sum(int(day["events"]) for day in worthy) < WORTH * len(worthy) or not _apart(read):
         return []
     # What was received before it happened, or so late that this period does not look for it, is for no piece to say: a
     # piece asks for what was received since its own begin (the first one's is the period's).
@@ -93,19 +104,25 @@ def cut(days: Sequence[Mapping[str, Any]], scope: Scope) -> list[Piece]:
         return []
     if any(int(day["last_ms"]) >= scope.until_ms for day in whole):
         return []
-    found = [_whole(scope, day) for day in whole]
-    around = [day for day in seen if day not in whole]
-    if around:
-        rest = _around(scope, found, head=seen[0] is not whole[0], tail=seen[-1] is not whole[-1])
-        found.append(Piece(rest, sum(int(day["stamp"]) for day in around)))
+    found = [_piece(_whole(scope, day), day) for day in whole]
+    if seen[0] not in whole:
+        end_ms = int(seen[1]["start_ms"]) if seen[1:] else scope.end_ms
+        found.append(_piece(replace(scope, end_ms=end_ms), seen[0], whole=False))
+    if seen[1:] and seen[-1] not in whole:
+        rest = replace(scope, start_ms=int(seen[-2]["end_ms"]), back_ms=0)
+        found.append(_piece(rest, seen[-1], whole=False))
     return found
 
 
-def _whole(scope: Scope, day: Mapping[str, Any]) -> Piece:
+def _whole(scope: Scope, day: Mapping[str, Any]) -> Scope:
     """A day, asked for in the same words whatever period it is of."""
     start_ms, end_ms, last_ms = (int(day[name]) for name in ("start_ms", "end_ms", "last_ms"))
-    own = replace(scope, start_ms=start_ms, end_ms=end_ms, until_ms=last_ms + 1, back_ms=0)
-    return Piece(own, *(int(day[name]) for name in ("stamp", "day", "events")))
+    return replace(scope, start_ms=start_ms, end_ms=end_ms, until_ms=last_ms + 1, back_ms=0)
+
+
+def _piece(scope: Scope, day: Mapping[str, Any], whole: bool = True) -> Piece:
+    stamp, number, events, last_ms = (int(day[name]) for name in ("stamp", "day", "events", "last_ms"))
+    return Piece(scope, stamp, number, events, last_ms, whole)
 
 
 def _apart(days: Sequence[Mapping[str, Any]]) -> bool:
@@ -114,14 +131,6 @@ def _apart(days: Sequence[Mapping[str, Any]]) -> bool:
     return all(day["day"] == day["last_day"] for day in days) and all(
         end_ms <= start_ms for (_, end_ms), (start_ms, _) in pairwise(bounds)
     )
-
-
-def _around(scope: Scope, whole: Sequence[Piece], head: bool, tail: bool) -> Scope:
-    """What of a period lies before and behind its whole days."""
-    start_ms, end_ms = whole[0].scope.start_ms, whole[-1].scope.end_ms
-    if not head:
-        return replace(scope, start_ms=end_ms, back_ms=0)
-    return replace(scope, hole=(start_ms, end_ms)) if tail else replace(scope, end_ms=start_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,29 +207,56 @@ def top(file: str, sums: Iterable[Sum], limit: int, offset: int) -> list[dict[st
     ]
 
 
+class _Kept:
+    """Sums by what was asked, and the stamps they were made at. Args: most: bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.size = 0
+        self.sums: OrderedDict[tuple[str, Scope], tuple[int, Sum | None]] = OrderedDict()
+
+    def put(self, key: tuple[str, Scope], stamp: int, found: Sum | None) -> None:
+        """In the place of an older one; those that were not used for longest make room."""
+        self._forget(key)
+        self.sums[key] = (stamp, found)
+        self.size += _size(found)
+        while self.size > self.most:
+            self._forget(next(iter(self.sums)))
+
+    def _forget(self, key: tuple[str, Scope]) -> None:
+        if key in self.sums:
+            _, found = self.sums.pop(key)
+            self.size -= _size(found)
+
+
 class Sums:
     """Pieces that were added up, by what was asked of them. May be used by several threads.
 
     Args:
-        most: bytes of all together.
+        most: bytes of all days together.
+        most_ends: bytes of the parts of days with which periods begin and end. Each minute has others of its own: they
+            have a room of their own too, lest they push days out.
     """
 
-    def __init__(self, most: int = KEPT_BYTES) -> None:
-        self._most = most
-        self._size = 0
-        self._kept: OrderedDict[tuple[str, Scope], tuple[int, Sum | None]] = OrderedDict()
+    def __init__(self, most: int = KEPT_BYTES, most_ends: int = KEPT_ENDS_BYTES) -> None:
+        self._days = _Kept(most)
+        self._ends = _Kept(most_ends)
         self._lock = threading.Lock()
         #: Grows with each ``clear``.
         self.cleared = 0
+
+    def _of(self, piece: Piece) -> _Kept:
+        return self._days if piece.whole else self._ends
 
     def get(self, file: str, piece: Piece) -> tuple[Sum | None] | None:
         """A piece's sum, in brackets; ``(None,)`` if it is known to be too long, None if nothing is known."""
         key = file, piece.scope
         with self._lock:
-            stamp, found = self._kept.get(key, (None, None))
+            sums = self._of(piece).sums
+            stamp, found = sums.get(key, (None, None))
             if stamp != piece.stamp:
                 return None
-            self._kept.move_to_end(key)
+            sums.move_to_end(key)
             return (found,)
 
     def put(self, file: str, piece: Piece, found: Sum | None, cleared: int = 0) -> None:
@@ -229,34 +265,23 @@ class Sums:
         Args:
             cleared: as it was before the store was asked; not kept if all was forgotten since.
         """
-        key = file, piece.scope
         with self._lock:
-            if cleared != self.cleared:
-                return
-            self._forget(key)
-            self._kept[key] = (piece.stamp, found)
-            self._size += _size(found)
-            while self._size > self._most:
-                self._forget(next(iter(self._kept)))
+            if cleared == self.cleared:
+                self._of(piece).put((file, piece.scope), piece.stamp, found)
 
     def have_room(self, some: Collection[Sum | None], number: int) -> bool:
         """Whether so many sums may be kept at one time, if they are as large as these are on average."""
-        return len(some) < _TELLING or sum(map(_size, some)) * number <= self._most * len(some)
+        return len(some) < _TELLING or sum(map(_size, some)) * number <= self._days.most * len(some)
 
     def clear(self) -> None:
         """Forget all: what was erased from the store is not to stay in memory."""
         with self._lock:
-            self._kept.clear()
-            self._size = 0
+            self._days = _Kept(self._days.most)
+            self._ends = _Kept(self._ends.most)
             self.cleared += 1
 
-    def _forget(self, key: tuple[str, Scope]) -> None:
-        if key in self._kept:
-            _, found = self._kept.pop(key)
-            self._size -= _size(found)
-
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._days.sums) + len(self._ends.sums)
 
 
 def _size(found: Sum | None) -> int:

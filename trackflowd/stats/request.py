@@ -72,9 +72,9 @@ def read(name: str, args: Mapping[str, Any]) -> Request:
 
     Args:
         name: of the statistic.
-        args: ``site`` ("": all), ``from`` and ``to`` (ms since 1970 UTC; 0: the statistic's own period, until now),
-            ``zone`` (IANA), ``where`` (filters as texts), ``bots``, ``limit``, ``offset``, ``interval``, ``property``,
-            ``steps`` (texts), ``window`` (seconds). Any may be absent, empty or 0.
+        args: ``site`` ("": all), ``from`` and ``to`` (ms since 1970 UTC; 0: the statistic's own period, to the end of
+            this minute), ``zone`` (IANA), ``where`` (filters as texts), ``bots``, ``limit``, ``offset``, ``interval``,
+            ``property``, ``steps`` (texts), ``window`` (seconds). Any may be absent, empty or 0.
 
     Raises:
         QueryError: it does not.
@@ -119,7 +119,8 @@ def period_of(name: str, args: Mapping[str, Any]) -> tuple[int, int]:
     Raises:
         QueryError: it makes no sense.
     """
-    end = _number(args, "to", time.time_ns() // 1_000_000)
+    now = time.time_ns() // 1_000_000
+    end = _number(args, "to", now if name == "live" else periods.minute_end(now))
     start = _number(args, "from", max(end - _SPANS.get(STATISTICS[name].period, 0), 0))
     if name == "live":
         start = max(end - THERE_MS, 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from trackflowd.errors import QueryError
+from trackflowd.stats.periods import minute_end
 
 _SPAN = re.compile(r"(\d{1,5})(m|h|d|w)\Z")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -49,7 +50,7 @@ class Period:
         return f"{self.start.strftime(form)} to {self.end.strftime(form)} {self.end.strftime('%Z')}".rstrip()
 
 
-def period(span: str, start: str | None, end: str | None, now: datetime) -> Period:
+def period(span: str, start: str | None, end: str | None, now: datetime, whole: bool = False) -> Period:
     """The period the flags mean; days begin at midnight of now's zone.
 
     Args:
@@ -57,11 +58,14 @@ def period(span: str, start: str | None, end: str | None, now: datetime) -> Peri
             start is given.
         start, end: dates as ISO 8601 has them, or None.
         now: with its zone.
+        whole: of statistics: what lasts until now ends with this minute (see ``periods.minute_end``), unless its length
+            is given in minutes.
 
     Raises:
         QueryError: not a period, or it ends before it begins.
     """
-    last = _date(end, now) if end else now
+    whole = whole and bool(start or not span.endswith("m"))
+    last = _date(end, now) if end else _minute_end(now) if whole else now
     first = _date(start, now) if start else None
     if first is None:
         first, last = _span(span, last, now)
@@ -94,6 +98,10 @@ def _span(span: str, last: datetime, now: datetime) -> tuple[datetime, datetime]
     if span == "last-month":
         return (first - timedelta(days=1)).replace(day=1), first
     raise QueryError(f"no period is called {span!r}", _WORDS)
+
+
+def _minute_end(now: datetime) -> datetime:
+    return datetime.fromtimestamp(minute_end(int(now.timestamp() * 1000)) / 1000, now.tzinfo)
 
 
 def _date(text: str, now: datetime) -> datetime:

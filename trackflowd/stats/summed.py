@@ -15,11 +15,12 @@ from trackflowd.errors import QueryError
 from trackflowd.stats.compose import Scope
 from trackflowd.stats.pieces import AT_ONCE, LONGEST, SUMMED, Piece, Sum, Sums, cut, order_of, top
 
-_JUST_NOW_MS = 60_000
-
 #: Seconds of a request for adding up what is not known yet: an answer has to come within ``query.max_seconds`` (30).
 #: After that everything is read at once; what was added up is kept, and the next request goes on from there.
 PATIENCE = 10.0
+
+#: A day that had an event so short a time (ms) ago is about to have another one: what is known of it is not kept.
+BUSY_MS = 10_000
 
 #: What a question about a piece may raise: a limit, a store that is away, a text that is no Unicode, of a row that the
 #: answer may not even show. The whole question says so if it cannot be answered either; the next request tries again.
@@ -44,8 +45,6 @@ class Summed:
         self._whole = replace(
             scopes[0], start_ms=min(scope.start_ms for scope in scopes), end_ms=max(scope.end_ms for scope in scopes)
         )
-        #: What ends later ends elsewhere when it is asked for again: it is of a period until now.
-        self._lasting_ms = time.time_ns() // 1_000_000 - _JUST_NOW_MS
         self._cleared = sums.cleared
         self._until = time.monotonic() + PATIENCE
         self._fresh: list[tuple[str, Scope, Piece, Sum | None]] = []
@@ -82,11 +81,13 @@ class Summed:
 
     def keep(self) -> None:
         """Keep what was found out, but for days that changed meanwhile: their sums may be of before or after."""
-        if any(piece.scope.end_ms < self._lasting_ms for _, _, piece, _ in self._fresh):
+        quiet_ms = time.time_ns() // 1_000_000 - BUSY_MS
+        fresh = [found for found in self._fresh if found[2].last_ms < quiet_ms]
+        if fresh:
             days = self._look()
-            now = {scope: frozenset(cut(days, scope)) for _, scope, _, _ in self._fresh}
-            for file, scope, piece, part in self._fresh:
-                if piece.scope.end_ms < self._lasting_ms and piece in now[scope]:
+            now = {scope: frozenset(cut(days, scope)) for _, scope, _, _ in fresh}
+            for file, scope, piece, part in fresh:
+                if piece in now[scope]:
                     self._sums.put(file, piece, part, self._cleared)
 
     def _look(self) -> Sequence[Mapping[str, Any]]:
@@ -105,12 +106,13 @@ class Summed:
         return {piece: found[0] for piece, found in known.items() if found is not None}
 
     def _add_up(self, file: str, pieces: Sequence[Piece], longest: int) -> dict[Piece, Sum | None]:
-        """Sums of the first of these pieces, and of as many days after it as one answer may hold.
+        """Sums of the first of these pieces, and of as many after it as one answer may hold.
 
         Args:
-            longest: most rows a day was seen to have; 0 if none was seen.
+            longest: most rows a piece was seen to have; 0 if none was seen.
         """
-        days = _run(pieces, LONGEST // longest if longest else 1)
+        untold = 1 if pieces[0].whole else 2  # a period of two parts of days is no longer than one of a day
+        days = _run(pieces, LONGEST // longest if longest else untold)
         if len(days) > 1:
             scope = replace(days[0].scope, end_ms=days[-1].scope.end_ms, by_day=True,
                             until_ms=max(piece.scope.until_ms for piece in days))  # fmt: skip
@@ -127,10 +129,10 @@ class Summed:
 
 
 def _run(pieces: Sequence[Piece], most: int) -> Sequence[Piece]:
-    """The first pieces that are days, without another one between them: so many, and no more events than fit."""
+    """The first pieces of days that follow one another: so many, and no more events than fit."""
     run = list(pieces[:1])
     for piece in pieces[1:most]:
-        follows = piece.day is not None and run[-1].day is not None and (piece.day - run[-1].day) % 1024 == 1
+        follows = (piece.day - run[-1].day) % 1024 == 1
         if not follows or sum(day.events for day in run) + piece.events > AT_ONCE:
             break
         run.append(piece)
