@@ -203,6 +203,15 @@ def test_what_was_received_too_early_counts_behind_whole_days(table: Table, odd:
     table.both("countries", TO_NOON)
 
 
+def test_a_part_of_a_day_whose_number_follows_that_of_the_last_whole_one_is_added_up_alone(
+    table: Table, odd: Bring
+) -> None:
+    """As after 1,023 days, or of imported visitors: a question for both would have an end before its begin."""
+    for hours, number in ((13, 8), (14, 8), (25, 6), (26, 6), (49, 7), (50, 7)):
+        odd(hours, visitor=(round(hours) << 10) + number)
+    table.both("countries", {"site": "odd", "from": BEGIN + 13 * HOUR + 10 * MINUTE, "to": BEGIN + 3 * DAY})
+
+
 def test_days_of_bots_only_have_an_overview_of_zeros(table: Table, odd: Bring) -> None:
     for hours in (1, 25, 49, 73):
         odd(hours, bot="rule" if hours in (25, 49) else "")

@@ -13,13 +13,14 @@ from trackflowd.console.dialog import Prompt, refused
 from trackflowd.console.lines import Line, Segment, beside, pad, shares, title, wrap
 from trackflowd.console.tab import Answer, Desk, Key, Tab
 from trackflowd.errors import TrackflowError
+from trackflowd.stats.periods import minute_end
 
-#: Periods by name, s.
-PERIODS: tuple[tuple[str, float], ...] = (
-    ("30 min", 1800.0),
-    ("24 h", 86_400.0),
-    ("7 days", 604_800.0),
-    ("30 days", 2_592_000.0),
+#: Periods by name, s back from the end of this minute.
+PERIODS: tuple[tuple[str, int], ...] = (
+    ("30 min", 1800),
+    ("24 h", 86_400),
+    ("7 days", 604_800),
+    ("30 days", 2_592_000),
 )
 #: Lists in the order they are shown, with the column that names a row and the figure of its bar.
 LISTS: tuple[tuple[str, str, str], ...] = (
@@ -89,7 +90,8 @@ class Audience(Tab):
         number = self._round
         args: dict[str, Any] = {"name": name, "site": self.site}
         if name != "live":
-            args |= {"from": int((time.time() - PERIODS[self._period][1]) * 1000), "limit": _LIMIT}
+            end_ms = minute_end(time.time_ns() // 1_000_000)
+            args |= {"from": end_ms - PERIODS[self._period][1] * 1000, "limit": _LIMIT}
         self.desk.ask("stats", lambda answer: self._take(name, number, answer), **args)
 
     def _take(self, name: str, number: int, answer: Answer) -> None:

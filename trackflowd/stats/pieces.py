@@ -68,9 +68,10 @@ class Piece:
         scope: what is asked of it.
         stamp: a sum of hashes over all that decides the answers; another one, and they may be others.
         day: the number that its visitors' numbers end with.
-        events: how many that day has, of bots too.
-        last_ms: when the last one of that day was received.
-        whole: all of that day is meant; False: the part of it that lies in a period.
+        events: how many that day has, of bots too, as far as stamps were asked for.
+        last_ms: when the last one of them was received.
+        whole: all of them are meant (of a day in whose middle the stamps asked for end, that may be its beginning);
+            False: the part of it that lies in a period.
     """
 
     scope: Scope

@@ -54,8 +54,8 @@ def period(span: str, start: str | None, end: str | None, now: datetime, whole: 
     """The period the flags mean; days begin at midnight of now's zone.
 
     Args:
-        span: today, yesterday, week (from Monday), month, last-month, or as many m, h, d, w back from now; not used if
-            start is given.
+        span: today, yesterday, week (from Monday), month, last-month, or as many m, h, d, w back from the end; not
+            used if start is given.
         start, end: dates as ISO 8601 has them, or None.
         now: with its zone.
         whole: of statistics: what lasts until now ends with this minute (see ``periods.minute_end``), unless its length

@@ -1,4 +1,4 @@
-"""Answers put together from days that were added up before and what is left of a period around them.
+"""Answers put together from days, and parts of days, that were added up before or are added up now.
 
 See ``pieces`` for why that is exact.
 """
@@ -16,7 +16,8 @@ from trackflowd.stats.compose import Scope
 from trackflowd.stats.pieces import AT_ONCE, LONGEST, SUMMED, Piece, Sum, Sums, cut, order_of, top
 
 #: Seconds of a request for adding up what is not known yet: an answer has to come within ``query.max_seconds`` (30).
-#: After that everything is read at once; what was added up is kept, and the next request goes on from there.
+#: After that everything is read at once; what was added up is kept (but for busy days), and the next request goes on
+#: from there.
 PATIENCE = 10.0
 
 #: A day that had an event so short a time (ms) ago is about to have another one: what is known of it is not kept.
@@ -132,7 +133,8 @@ def _run(pieces: Sequence[Piece], most: int) -> Sequence[Piece]:
     """The first pieces of days that follow one another: so many, and no more events than fit."""
     run = list(pieces[:1])
     for piece in pieces[1:most]:
-        follows = (piece.day - run[-1].day) % 1024 == 1
+        # Its number alone does not tell: that of the part before all whole days may be one more than the last one's.
+        follows = (piece.day - run[-1].day) % 1024 == 1 and piece.scope.start_ms >= run[-1].scope.end_ms
         if not follows or sum(day.events for day in run) + piece.events > AT_ONCE:
             break
         run.append(piece)
