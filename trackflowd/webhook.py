@@ -147,15 +147,14 @@ def post(url: str, body: bytes, timeout: float) -> None:
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout)
-    over = threading.Event()
-    threading.Thread(target=_cut, args=(connection, timeout, over), name="webhook cutter", daemon=True).start()
-    began = time.monotonic()
+    over, cut = threading.Event(), threading.Event()
+    threading.Thread(target=_cut, args=(connection, timeout, over, cut), name="webhook cutter", daemon=True).start()
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body, _headers(parts.username, parts.password))
         status = connection.getresponse().status
     except (OSError, HTTPException, ValueError) as error:  # ValueError: a TLS connection cut in the middle of a read
-        late = time.monotonic() - began >= timeout
+        late = cut.is_set() or isinstance(error, TimeoutError)
         raise Undelivered(f"no answer within {timeout:g} s" if late else _reason(error), True) from error
     finally:
         over.set()
@@ -174,9 +173,10 @@ def _headers(user: str | None, password: str | None) -> dict[str, str]:
     return headers
 
 
-def _cut(connection: HTTPConnection, timeout: float, over: threading.Event) -> None:
+def _cut(connection: HTTPConnection, timeout: float, over: threading.Event, cut: threading.Event) -> None:
     """End a POST that takes too long: a server that sends a byte now and then would else keep it for ever."""
     while not over.wait(timeout):
+        cut.set()
         try:
             if connection.sock is not None:
                 connection.sock.shutdown(socket.SHUT_RDWR)
