@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.supervised import Running, play
 from tests.test_segment import ROWS
 from tests.test_spool import cut
+from trackflowd.children import Unavailable
 from trackflowd.errors import ControlError, QueryError
 from trackflowd.proto.command_table import COMMANDS
 from trackflowd.quarantine import Quarantine
@@ -107,6 +109,17 @@ def test_a_flush_waits_until_the_tails_have_moved(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         file.open_for_reader(ring.path).store_tail(ring.writer.head)
         assert (await waiting)["stored"] is True
+
+    play(tmp_path, story)
+
+
+def test_a_flush_waits_for_a_flusher_that_is_being_replaced(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        os.kill(running.pid("flusher") or 0, signal.SIGKILL)
+        with pytest.raises(Unavailable):
+            await running.commands.flush(0)
+        assert (await running.commands.flush(60))["stored"]
 
     play(tmp_path, story)
 

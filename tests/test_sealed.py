@@ -255,7 +255,7 @@ def test_a_drain_closes_what_is_idle_and_lets_handshakes_come_to_a_last_request(
 
 @pytest.fixture
 def served(tmp_path: Path, files: tuple[Files, Files]) -> Iterator[Served]:
-    sets = ["http.listen=127.0.0.1:0 tls", f"tls.certificate={files[0][0]},{files[1][0]}", "tls.handshake_timeout=0.5"]
+    sets = ["http.listen=127.0.0.1:0 tls", f"tls.certificate={files[0][0]},{files[1][0]}", "tls.handshake_timeout=2"]
     served = Served(tmp_path / "data", [*sets, f"tls.key={files[0][1]},{files[1][1]}"])
     assert served.call("seal", pairs=[tlsfiles.pair(each)._asdict() for each in files])["ok"]
     yield served

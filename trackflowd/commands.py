@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackflowd import __version__, quarantine, ringview, statusview
+from trackflowd.children import Unavailable
 from trackflowd.commands_backup import BackupCommands
 from trackflowd.commands_events import EventCommands
 from trackflowd.commands_operate import OperateCommands
@@ -148,6 +149,8 @@ class Commands:
     async def flush(self, wait: float) -> dict[str, Any]:
         """Have everything stored that is in the rings now, or in the spool once these have passed it on.
 
+        A flusher that is just being replaced is waited for.
+
         Raises:
             ControlError: it is not, after so many seconds.
         """
@@ -157,7 +160,7 @@ class Commands:
         behind: list[Path] | None = None  # segments, the oldest last: what was in the rings and is not stored
         due = {ring.file: ring.head for ring in ringview.look(rings) if not ring.damage}
         began = time.monotonic()
-        await self._daemon.crew.ask_flusher("flush", SOON)
+        await self._cut(began + wait)
         while True:
             now = (ring for ring in ringview.look(rings) if not ring.damage)
             # A ring that failed meanwhile ends before what its head was.
@@ -173,6 +176,17 @@ class Commands:
         if (behind or left) and wait:
             raise self._not_stored(left, len(behind or ()), waited)
         return {"stored": behind == [], "left": left, "spooled": len(behind or ()), "seconds": round(waited, 3)}
+
+    async def _cut(self, until: float) -> None:
+        """Have the flusher cut what it holds. Raises Unavailable: there is none then."""
+        while True:
+            try:
+                await self._daemon.crew.ask_flusher("flush", SOON)
+                return
+            except Unavailable:
+                if time.monotonic() >= until:
+                    raise
+            await asyncio.sleep(LOOK)
 
     def _not_stored(self, left: int, spooled: int, waited: float) -> ControlError:
         crew, reason = self._daemon.crew, self._daemon.health.reason

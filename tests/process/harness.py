@@ -164,11 +164,12 @@ class Daemon:
         return {f"{row['role']} {row['slot']}": row["pid"] for row in rows if row["pid"]}
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to one process of it; its pid. By SIGKILL it has ended when this returns."""
+        """Send a signal to one process of it; its pid. Of one that is killed the supervisor knows when this returns."""
         pid = self.pid(name)
         os.kill(pid, number)
         if number == signal.SIGKILL:
-            until(lambda: gone(pid))
+            # A zombie's threads may still run, and it is asked things until it was waited for.
+            until(lambda: gone(pid) if name == "supervisor" else not state(pid))
         return pid
 
     # ------------------------------------------------------------- questions
