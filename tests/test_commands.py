@@ -124,6 +124,28 @@ def test_a_flush_waits_for_a_flusher_that_is_being_replaced(tmp_path: Path) -> N
     play(tmp_path, story)
 
 
+def test_what_a_flush_leaves_is_said_although_the_flusher_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackflowd.commands.SOON", 0.05)
+
+    async def story(running: Running) -> None:
+        await running.ready()
+        ring = file.open_for_writer(tmp_path / "data" / "rings", 0, 65536)
+        ring.writer.append([(bytes(16), 1, 1, 0, b"x")])
+        ring.writer.publish()
+        flusher = running.pid("flusher") or 0
+        os.kill(flusher, signal.SIGSTOP)
+        with pytest.raises(ControlError, match="bytes of events in the rings are not stored after") as caught:
+            await running.commands.flush(0.05)
+        assert caught.value.code == "not_stored"
+        file.open_for_reader(ring.path).store_tail(ring.writer.head)
+        os.kill(flusher, signal.SIGCONT)
+        assert (await running.commands.flush(60))["stored"] is True
+
+    play(tmp_path, story)
+
+
 def test_a_flush_waits_until_what_the_rings_passed_on_to_the_spool_is_stored(tmp_path: Path) -> None:
     async def story(running: Running) -> None:
         await running.ready()

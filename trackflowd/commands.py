@@ -160,8 +160,12 @@ class Commands:
         behind: list[Path] | None = None  # segments, the oldest last: what was in the rings and is not stored
         due = {ring.file: ring.head for ring in ringview.look(rings) if not ring.damage}
         began = time.monotonic()
-        await self._cut(began + wait)
-        while True:
+        try:
+            await self._cut(began + wait)
+        except Unavailable:
+            if not wait:
+                raise
+        while True:  # without a flusher, too: what is left is said
             now = (ring for ring in ringview.look(rings) if not ring.damage)
             # A ring that failed meanwhile ends before what its head was.
             left = sum(max(min(due.get(ring.file, 0), ring.head) - ring.tail, 0) for ring in now)
