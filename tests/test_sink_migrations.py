@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,19 @@ from trackflowd.sink.migrations import Migration
 KNOWN = migrations.load("clickhouse")
 FIRST, SECOND = KNOWN[0], KNOWN[1]
 LIMITS = QueryLimits()
+
+#: The statements stores have applied: the first 16 digits of their SHA-256. A line once here stays as it is: who wants
+#: other tables writes one more migration, or stores of before and of after are not the same.
+APPLIED = {
+    "clickhouse/0001_events": "665e0dd685e92951",
+    "clickhouse/0002_event_id_index": "beab0ffc3d91c71e",
+    "clickhouse/0003_ip": "795208a378369d74",
+    "clickhouse/0004_stamps": "92c5136f896ca1e1",
+    "postgresql/0001_events": "961aeb315dd70adc",
+    "postgresql/0002_users": "b7491e4be6c9a388",
+    "postgresql/0003_counted": "0427d72624611460",
+    "postgresql/0004_ip": "a34443b2f74ac53c",
+}
 
 
 @contextmanager
@@ -50,6 +64,14 @@ def test_the_files_are_numbered_from_one_without_gaps() -> None:
     assert [each.version for each in KNOWN] == list(range(1, len(KNOWN) + 1))
     assert len(KNOWN) >= 2
     assert all(each.statements and re.fullmatch(r"[a-z][a-z0-9_]*", each.name) for each in KNOWN)
+
+
+def test_a_migration_that_stores_have_applied_stays_as_it_is() -> None:
+    def digest(migration: Migration) -> str:
+        return hashlib.sha256("\0".join(migration.statements).encode()).hexdigest()[:16]
+
+    stores = {store: migrations.load(store) for store in ("clickhouse", "postgresql")}
+    assert APPLIED == {f"{k}/{one.version:04d}_{one.name}": digest(one) for k, known in stores.items() for one in known}
 
 
 def test_the_schema_has_the_fields_as_columns() -> None:
