@@ -17,6 +17,8 @@ from tests.workers import until
 from trackflowd import config
 from trackflowd.calls import Stopped
 from trackflowd.flusher import Flusher
+from trackflowd.stats.compose import Scope
+from trackflowd.stats.pieces import Piece, Sum
 
 
 @contextmanager
@@ -142,3 +144,19 @@ def test_options_are_taken_on_between_two_turns(tmp_path: Path, monkeypatch: pyt
         bench.write(*[row(n) for n in range(30)])
         until("it is stored", lambda: bench.slot.get("rows_stored") == 30)
     assert max(sized(bench)) <= 7
+
+
+def test_what_is_kept_of_statistics_is_counted_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch)
+    made = Sum([("/a",)], {"visitors": [1]})
+    scope = Scope(site="", start_ms=0, end_ms=1, until_ms=1, back_ms=0)
+    with running(bench) as one:
+        one._sums.put("pages", Piece(scope, 1, 0, 1, 0), made)
+        for stamp in (1, 2, 1):
+            one._sums.get("pages", Piece(scope, stamp, 0, 1, 0))
+        one._sums.unstamped = 7
+        names = ("sums_made", "sums_found", "sums_bytes", "sums_unstamped")
+        until("it is told", lambda: [bench.slot.get(name) for name in names] == [1, 2, made.size, 7])
+        one._sums.clear()
+        until("what is kept now, and all that was counted", lambda: bench.slot.get("sums_bytes") == 0)
+        assert [bench.slot.get(name) for name in names] == [1, 2, 0, 7]

@@ -236,6 +236,13 @@ class Flusher:
             self._lander.gauge()
             self._slot.set("window_ids", self._window.ids)
             self._slot.set("window_span_ms", max(_now_ms() - self._window.since_ms, 0))
+            self._gauge_sums(self._sums.tell())
+
+    def _gauge_sums(self, use: stats.Use) -> None:
+        self._slot.add("sums_found", use.found)
+        self._slot.add("sums_made", use.made)
+        self._slot.set("sums_bytes", use.size)
+        self._slot.set("sums_unstamped", use.unstamped)
 
     def _still_held(self, span: Range) -> bool:
         feed = self._feeds.get(span.ring)

@@ -17,11 +17,11 @@ from trackflowd.errors import QueryError
 from trackflowd.stats import periods
 from trackflowd.stats.catalogue import LIVE, OVERVIEW, STATISTICS, TOTALS, VALUES, Column
 from trackflowd.stats.compose import STORES, Scope, compose, load
-from trackflowd.stats.pieces import SUMMED, Sums
+from trackflowd.stats.pieces import SUMMED, Sums, Use
 from trackflowd.stats.request import Request, read
 from trackflowd.stats.summed import Summed
 
-__all__ = ["STATISTICS", "STORES", "Run", "Sums", "answer", "rows"]
+__all__ = ["STATISTICS", "STORES", "Run", "Sums", "Use", "answer", "rows"]
 
 #: Runs SQL with the values of its ``{name:Type}`` parameters; gives the rows, by column name.
 Run = Callable[[str, Mapping[str, str | int]], Sequence[Mapping[str, Any]]]

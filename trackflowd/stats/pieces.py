@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from sys import getsizeof, intern
-from typing import Any
+from typing import Any, NamedTuple
 
 from trackflowd.stats.compose import LATE_MS, Scope, load
 
@@ -230,6 +230,21 @@ class _Kept:
             self.size -= _size(found)
 
 
+class Use(NamedTuple):
+    """What memory is used for.
+
+    Args:
+        size: bytes all sums take now, about.
+        found: sums that were there when they were asked for; made: that were kept. Both since this was last told.
+        unstamped: parts of the store's table without stamps, when it was last asked: none of it is added up meanwhile.
+    """
+
+    size: int
+    found: int
+    made: int
+    unstamped: int
+
+
 class Sums:
     """Pieces that were added up, by what was asked of them. May be used by several threads.
 
@@ -237,12 +252,16 @@ class Sums:
         most: bytes of all days together.
         most_ends: bytes of the parts of days with which periods begin and end. Each minute has others of its own: they
             have a room of their own too, lest they push days out.
+
+    Attributes:
+        unstamped: as in ``Use``.
     """
 
     def __init__(self, most: int = KEPT_BYTES, most_ends: int = KEPT_ENDS_BYTES) -> None:
         self._days = _Kept(most)
         self._ends = _Kept(most_ends)
         self._lock = threading.Lock()
+        self._found = self._made = self.unstamped = 0
         #: Grows with each ``clear``.
         self.cleared = 0
 
@@ -258,6 +277,7 @@ class Sums:
             if stamp != piece.stamp:
                 return None
             sums.move_to_end(key)
+            self._found += 1
             return (found,)
 
     def put(self, file: str, piece: Piece, found: Sum | None, cleared: int = 0) -> None:
@@ -269,6 +289,7 @@ class Sums:
         with self._lock:
             if cleared == self.cleared:
                 self._of(piece).put((file, piece.scope), piece.stamp, found)
+                self._made += 1
 
     def have_room(self, some: Collection[Sum | None], number: int) -> bool:
         """Whether so many sums may be kept at one time, if they are as large as these are on average."""
@@ -280,6 +301,13 @@ class Sums:
             self._days = _Kept(self._days.most)
             self._ends = _Kept(self._ends.most)
             self.cleared += 1
+
+    def tell(self) -> Use:
+        """How it is used; counts begin anew."""
+        with self._lock:
+            use = Use(self._days.size + self._ends.size, self._found, self._made, self.unstamped)
+            self._found = self._made = 0
+        return use
 
     def __len__(self) -> int:
         return len(self._days.sums) + len(self._ends.sums)

@@ -98,7 +98,8 @@ class Summed:
         """
         try:
             [row] = self._ask("unstamped", self._whole)
-            return self._ask("stamps", self._whole) if not row["parts"] else ()
+            self._sums.unstamped = int(row["parts"])
+            return self._ask("stamps", self._whole) if not self._sums.unstamped else ()
         except QueryError:
             return ()
 
