@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from tests.stats_events import BEGIN, DAY, Event
+from tests.stats_events import BEGIN, DAY, DAYS, HOUR, Event, land, made_events
 from trackflowd import stats
 from trackflowd.enrich.visitor import of_day
-from trackflowd.sink.base import QueryLimits
+from trackflowd.sink.base import QueryLimits, SinkOptions, open_sink
 from trackflowd.sink.clickhouse import ClickHouseSink
 from trackflowd.stats.compose import Scope, compose
+
+#: All days; of one site, from the middle of an hour; until a midnight; parts of two days, of one; from one midnight on,
+#: bots too.
+PERIODS: dict[str, dict[str, Any]] = {
+    "all": {"from": BEGIN, "to": BEGIN + DAYS * DAY},
+    "from and to the middle of an hour": {"site": "one", "from": BEGIN + 90_001, "to": BEGIN + 7 * DAY + 7 * HOUR + 1},
+    "a head": {"from": BEGIN + 2 * DAY - HOUR, "to": BEGIN + 4 * DAY},
+    "a night": {"from": BEGIN + 2 * DAY - 6 * HOUR - 1, "to": BEGIN + 2 * DAY + 7 * HOUR},
+    "a morning": {"site": "one", "from": BEGIN + 2 * DAY + HOUR, "to": BEGIN + 2 * DAY + 12 * HOUR},
+    "a tail": {"bots": True, "from": BEGIN + 2 * DAY, "to": BEGIN + 5 * DAY + 12 * HOUR},
+}
+
+
+@contextmanager
+def opened(data: Path) -> Iterator[ClickHouseSink]:
+    """An embedded store with 8,000 events, whose visitors have numbers as workers make them."""
+    sink = open_sink("chdb:", SinkOptions(data, memory=2**30))
+    assert isinstance(sink, ClickHouseSink)
+    sink.open()
+    land(sink, numbered(made_events(8000)))
+    yield sink
+    sink.close()
 
 
 class Table:

@@ -17,7 +17,7 @@ import pytest
 from tests.batches import PARTITION, batch, repeated
 from tests.front_process import FrontProcess
 from tests.rows import SITE
-from trackflowd.errors import QueryError, StoreAway, StoreReject
+from trackflowd.errors import AnswerTooLong, QueryError, StoreAway, StoreReject
 from trackflowd.event import FIELDS, Field
 from trackflowd.sink import outcome
 from trackflowd.sink.base import Batch, QueryLimits, SinkOptions
@@ -157,8 +157,9 @@ def test_the_engine_refuses_writing_even_if_the_words_did_not(sink: ClickHouseSi
 def test_a_query_over_a_limit_is_an_error_that_names_it(
     sink: ClickHouseSink, sql: str, limits: QueryLimits, said: str
 ) -> None:
-    with pytest.raises(QueryError, match=said):
+    with pytest.raises(QueryError, match=said) as raised:
         sink.query(sql, "csv", limits)
+    assert isinstance(raised.value, AnswerTooLong) == ("the query answers with" in str(raised.value))
     assert sink.query("SELECT 1 AS a", "csv", limits) == b'"a"\n1\n'  # the connection is still good
 
 

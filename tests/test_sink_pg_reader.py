@@ -13,7 +13,7 @@ import pytest
 from tests.batches import batch
 from tests.postgres import Cluster
 from tests.process.harness import until
-from trackflowd.errors import QueryError
+from trackflowd.errors import AnswerTooLong, QueryError
 from trackflowd.sink.base import QueryLimits, SinkOptions
 from trackflowd.sink.pg_reader import plain, written
 from trackflowd.sink.postgres import PostgresSink
@@ -77,8 +77,9 @@ def test_the_server_refuses_writing_even_if_the_words_did_not(sink: PostgresSink
 def test_a_query_over_a_limit_is_an_error_that_names_it(
     sink: PostgresSink, sql: str, limits: QueryLimits, said: str
 ) -> None:
-    with pytest.raises(QueryError, match=said):
+    with pytest.raises(QueryError, match=said) as raised:
         sink.query(sql, "json", limits)
+    assert isinstance(raised.value, AnswerTooLong) == ("the query answers with" in str(raised.value))
     assert sink.query("SELECT 1 AS a", "csv", limits) == b'"a"\n1\n'
 
 

@@ -15,41 +15,26 @@ from typing import Any
 import pytest
 
 from tests.rows import event_id
-from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, event_of, land, made_events
-from tests.stats_table import Table, numbered
+from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, event_of, land
+from tests.stats_table import PERIODS, Table, numbered, opened
 from trackflowd import stats
 from trackflowd.enrich.visitor import of_day
 from trackflowd.errors import QueryError
 from trackflowd.event import FIELDS
-from trackflowd.sink.base import QueryLimits, SinkOptions, open_sink
+from trackflowd.sink.base import QueryLimits
 from trackflowd.sink.clickhouse import ClickHouseSink
 from trackflowd.stats import pieces
 from trackflowd.stats.compose import Scope, compose
 
 NAMES = ("overview", *sorted(pieces.SUMMED & stats.STATISTICS.keys() - {"overview"}))
 
-#: All days; of one site, from the middle of an hour; until a midnight; parts of two days, of one; from one midnight on,
-#: bots too.
-PERIODS: dict[str, dict[str, Any]] = {
-    "all": {"from": BEGIN, "to": BEGIN + DAYS * DAY},
-    "from and to the middle of an hour": {"site": "one", "from": BEGIN + 90_001, "to": BEGIN + 7 * DAY + 7 * HOUR + 1},
-    "a head": {"from": BEGIN + 2 * DAY - HOUR, "to": BEGIN + 4 * DAY},
-    "a night": {"from": BEGIN + 2 * DAY - 6 * HOUR - 1, "to": BEGIN + 2 * DAY + 7 * HOUR},
-    "a morning": {"site": "one", "from": BEGIN + 2 * DAY + HOUR, "to": BEGIN + 2 * DAY + 12 * HOUR},
-    "a tail": {"bots": True, "from": BEGIN + 2 * DAY, "to": BEGIN + 5 * DAY + 12 * HOUR},
-}
-
 Bring = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSink]:
-    sink = open_sink("chdb:", SinkOptions(tmp_path_factory.mktemp("data"), memory=2**30))
-    assert isinstance(sink, ClickHouseSink)
-    sink.open()
-    land(sink, numbered(made_events(8000)))
-    yield sink
-    sink.close()
+    with opened(tmp_path_factory.mktemp("data")) as sink:
+        yield sink
 
 
 @pytest.fixture
@@ -244,72 +229,6 @@ def test_where_the_store_does_not_show_its_parts_everything_is_read(table: Table
 
     plain = stats.answer(table.run, "pages", PERIODS["all"])
     assert stats.answer(run, "pages", PERIODS["all"], sums=table.sums) == plain
-
-
-def test_a_list_too_long_to_keep_is_read_whole(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 3)
-    table.both("pages", PERIODS["all"])
-    table.both("pages", PERIODS["all"])
-    assert len(table.asked) == 3, "that it is too long is known the second time"
-    table.both("browsers", PERIODS["all"])
-
-
-def test_behind_a_day_too_long_nothing_is_added_up(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 3)
-    args = PERIODS["from and to the middle of an hour"]
-    for later, most in ((0, 6), (1000, 3), (2000, 3)):
-        table.both("pages", {**args, "from": args["from"] + later, "to": args["to"] + later})
-        assert len(table.asked) <= most
-
-
-def test_a_question_that_failed_once_is_asked_again(table: Table) -> None:
-    failing = [True]
-
-    def run(sql: str, params: Mapping[str, str | int]) -> Sequence[Mapping[str, Any]]:
-        if "GROUP BY browser" in sql and failing and failing.pop():
-            raise QueryError("the query took longer than 30 s", "")
-        return table.run(sql, params)
-
-    stats.answer(run, "browsers", PERIODS["all"], sums=table.sums)
-    table.both("browsers", PERIODS["all"])
-    table.both("browsers", PERIODS["all"])
-    assert len(table.asked) == 2, "days were taken for too long because a question about one failed"
-
-
-def test_what_has_no_room_in_memory_is_read_whole(table: Table) -> None:
-    table.sums = stats.Sums(most=15_000)
-    table.both("pages", PERIODS["all"])
-    table.both("pages", PERIODS["all"])
-    assert len(table.asked) <= 3, "days are added up over and over that are not kept"
-    table.both("devices", PERIODS["all"])
-
-
-def test_several_days_are_added_up_by_one_question_as_far_as_an_answer_and_a_query_reach(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def questions() -> int:
-        table.sums.clear()
-        table.both("overview", PERIODS["all"])
-        return len([sql for sql in table.asked if "v.begun" in sql]) - 1  # the period before has no day
-
-    assert questions() == 2, "one day to see how long it is, and all the others"
-    monkeypatch.setattr("trackflowd.stats.summed.LONGEST", 4)
-    assert questions() == 3
-    monkeypatch.setattr("trackflowd.stats.summed.AT_ONCE", 1)
-    assert questions() == DAYS
-
-
-def test_who_has_no_time_to_add_up_gets_an_answer_and_the_next_goes_on_from_there(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trackflowd.stats.summed.PATIENCE", -1.0)
-    monkeypatch.setattr("trackflowd.stats.summed.AT_ONCE", 1)
-    asked = []
-    for _ in range(DAYS + 1):
-        table.both("os", PERIODS["all"])
-        asked.append(len(table.asked))
-    # Stamps before and after, a day, and everything; at the last day nothing else is left, and then nothing at all.
-    assert asked == [6] * (DAYS - 1) + [5, 2]
 
 
 def test_while_parts_have_no_stamps_everything_is_read(table: Table) -> None:

@@ -23,6 +23,7 @@
     │   └── StoreReject    the store will never take this as it is
     ├── EngineBroken       the embedded store failed to write and does not know it: only a fresh process can ask it
     ├── QueryError         the asker's: not allowed, wrong SQL, or over a limit
+    │   └── AnswerTooLong  that of rows or bytes of the answer
     ├── GeoError           a geo database that cannot be fetched, read or trusted
     ├── StackError         the Docker engine's, or what is asked of it: not there, a port taken, an image missing
     └── ControlError       the control socket: nobody there, or a frame that makes no sense
@@ -154,6 +155,10 @@ class EngineBroken(TrackflowError):
 
 class QueryError(TrackflowError):
     code = "query"
+
+
+class AnswerTooLong(QueryError):
+    """The code is that of all queries: what an asker does about it is the same."""
 
 
 class GeoError(TrackflowError):

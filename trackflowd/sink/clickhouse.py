@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trackflowd.errors import EngineBroken, QueryError, SinkError, StoreAway, StoreReject
+from trackflowd.errors import AnswerTooLong, EngineBroken, QueryError, SinkError, StoreAway, StoreReject
 from trackflowd.event import FIELDS
 from trackflowd.sink import migrations, native_block, outcome, readonly
 from trackflowd.sink.archive import Archive
@@ -310,7 +310,7 @@ class Readers:
             raise outcome.of_query(error, limits) from error
         self._give_back(limits, client)
         if len(answer) > limits.max_answer:
-            raise QueryError(f"the query answers with more than {limits.max_answer} bytes", "ask for less, or LIMIT")
+            raise AnswerTooLong(f"the query answers with more than {limits.max_answer} bytes", "ask for less, or LIMIT")
         return answer
 
     def _take(self, limits: QueryLimits) -> Client:

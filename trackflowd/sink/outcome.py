@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
-from trackflowd.errors import QueryError, SinkError, StoreAway, StoreDoubt, StoreFailed, StoreReject
+from trackflowd.errors import AnswerTooLong, QueryError, SinkError, StoreAway, StoreDoubt, StoreFailed, StoreReject
 from trackflowd.sink.base import QueryLimits, shorten
 
 #: The engine looked at the insert and will say the same of these rows every time; nothing of them was kept.
@@ -70,6 +70,9 @@ AWAY = frozenset(
 #: its session with Keeper (254, 319).
 _PASSING = frozenset({243, 254, 319})
 
+#: TOO_MANY_ROWS_OR_BYTES: of the answer.
+_TOO_LONG = 396
+
 #: What an asker did that an engine's code stands for.
 _LIMITS = {
     158: "reads more rows than allowed",
@@ -78,7 +81,7 @@ _LIMITS = {
     164: "only reading is allowed",
     241: "needs more than {0.max_memory} bytes of memory",
     307: "reads more bytes than allowed",
-    396: "answers with more than {0.max_rows} rows or {0.max_answer} bytes",
+    _TOO_LONG: "answers with more than {0.max_rows} rows or {0.max_answer} bytes",
 }
 
 #: Of a query over a cluster: no replica of some shard could be asked, or none that is up to date.
@@ -116,7 +119,8 @@ def of_query(error: Exception, limits: QueryLimits) -> QueryError:
         return QueryError(shorten(text), "see `trackflow status`; try again when all shards are back")
     limit = _LIMITS.get(code_of(error) or 0)
     if limit is not None:
-        return QueryError(f"the query {limit.format(limits)}" if code_of(error) != 164 else limit)
+        kind = AnswerTooLong if code_of(error) == _TOO_LONG else QueryError
+        return kind(f"the query {limit.format(limits)}" if code_of(error) != 164 else limit)
     return QueryError(text_of(error))
 
 

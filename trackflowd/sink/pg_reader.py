@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 
-from trackflowd.errors import QueryError
+from trackflowd.errors import AnswerTooLong, QueryError
 from trackflowd.sink import pg_outcome, pg_readonly
 from trackflowd.sink.base import Format, Params, QueryLimits
 from trackflowd.sink.pg_link import Address, Link
@@ -84,7 +84,7 @@ class Readers:
         self._give_back(limits, link)
         answer = written(names, rows, fmt)
         if len(answer) > limits.max_answer:
-            raise _too_large(limits)
+            raise _too_long(limits)
         return answer
 
     def _run(self, link: Link, sql: str, limits: QueryLimits, params: Params) -> tuple[list[str], list[list[Any]]]:
@@ -138,8 +138,8 @@ def _settings(limits: QueryLimits) -> dict[str, str]:
     }
 
 
-def _too_large(limits: QueryLimits) -> QueryError:
-    return QueryError(f"the query answers with more than {limits.max_answer} bytes", "ask for less, or LIMIT")
+def _too_long(limits: QueryLimits) -> AnswerTooLong:
+    return AnswerTooLong(f"the query answers with more than {limits.max_answer} bytes", "ask for less, or LIMIT")
 
 
 async def _rows(
@@ -158,11 +158,11 @@ async def _rows(
                 rows.append([plain(value, kind) for value, kind in zip(row, kinds, strict=True)])
                 size += sum(len(value) if isinstance(value, str) else 1 for value in rows[-1])
             if len(rows) > limits.max_rows:
-                raise QueryError(
+                raise AnswerTooLong(
                     f"the query answers with more than {limits.max_rows} rows or {limits.max_answer} bytes"
                 )
             if size > limits.max_answer:
-                raise _too_large(limits)
+                raise _too_long(limits)
     return names, rows
 
 

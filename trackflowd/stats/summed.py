@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from trackflowd.errors import QueryError
+from trackflowd.errors import AnswerTooLong, QueryError
 from trackflowd.stats.compose import Scope
 from trackflowd.stats.pieces import AT_ONCE, LONGEST, SUMMED, Piece, Sum, Sums, cut, order_of, top
 
@@ -118,15 +118,18 @@ class Summed:
         if len(days) > 1:
             scope = replace(days[0].scope, end_ms=days[-1].scope.end_ms, by_day=True,
                             until_ms=max(piece.scope.until_ms for piece in days))  # fmt: skip
-            with suppress(*_NO_ANSWER):  # more than an answer may have
+            with suppress(*_NO_ANSWER):  # more than a query may read
                 if (rows := self._rows(file, scope)) is not None:
                     return {piece: _sum(file, [row for row in rows if int(row["day"]) == piece.day]) for piece in days}
         rows = self._rows(file, pieces[0].scope)
         return {pieces[0]: None if rows is None else _sum(file, rows)}
 
     def _rows(self, file: str, scope: Scope) -> Sequence[Mapping[str, Any]] | None:
-        """All rows of a statistic, None if they are too many."""
-        rows = self._ask(file, scope, limit=LONGEST + 1, offset=0)
+        """All rows of a statistic, None if they are too many, or too long for an answer."""
+        try:
+            rows = self._ask(file, scope, limit=LONGEST + 1, offset=0)
+        except AnswerTooLong:
+            return None
         return rows if len(rows) <= LONGEST else None
 
 
