@@ -65,6 +65,16 @@ def test_an_event_marked_as_sent_before_is_looked_up_in_the_store(bench: Bench) 
     assert bench.store.ids[event_id(3)] == 1
 
 
+def test_a_ring_that_had_repeats_only_is_done_with_beside_one_whose_rows_are_all_looked_up(bench: Bench) -> None:
+    bench.write(row(1), row(2))
+    bench.drain()
+    bench.write(row(3, flags=CLIENT_ID | ATTEMPT))
+    bench.write(row(1), row(2), ring=1)
+    bench.drain()
+    assert [writer.used for writer in bench.writers] == [0, 0], "a flush would wait for it until more comes"
+    assert bench.store.ids == Counter(event_id(n) for n in (1, 2, 3))
+
+
 def test_months_never_share_a_batch(bench: Bench) -> None:
     next_month = NOW + 31 * 86_400_000
     bench.write(row(1), row(2), row(3, next_month), row(4, next_month), row(5))
@@ -302,7 +312,7 @@ def test_without_a_descriptor_the_next_look_at_the_rings_finds_them_and_nothing_
     with bench.flusher() as one:
         with monkeypatch.context() as patch:
             patch.setattr(os, "scandir", none_left) if call == "scandir" else patch.setattr("builtins.open", none_left)
-            one._feeds.scan_when_due()
+            one._feeds.look_when_due()
         assert bench.slot.get("records_damaged") == 0
         one.drain()
         one.run()

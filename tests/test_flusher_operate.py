@@ -17,6 +17,7 @@ from tests.workers import until
 from trackflowd import config
 from trackflowd.calls import Stopped
 from trackflowd.flusher import Flusher
+from trackflowd.ring import file as ring_file
 from trackflowd.stats.compose import Scope
 from trackflowd.stats.pieces import Piece, Sum
 
@@ -144,6 +145,48 @@ def test_options_are_taken_on_between_two_turns(tmp_path: Path, monkeypatch: pyt
         bench.write(*[row(n) for n in range(30)])
         until("it is stored", lambda: bench.slot.get("rows_stored") == 30)
     assert max(sized(bench)) <= 7
+
+
+def test_a_flush_is_of_what_came_in_just_before_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, "batch.max_age=1h")
+    with running(bench) as one:
+        read, came = one._cutter.read, threading.Event()
+
+        def read_then_ask() -> int:
+            """What comes in between the loop's look at the rings and its pause, and is to be flushed."""
+            taken = read()
+            if one._calm > 2 and one._lander.opened and not came.is_set():
+                came.set()
+                bench.write(row(1))
+                one.flush()
+            return taken
+
+        monkeypatch.setattr(one._cutter, "read", read_then_ask)
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 1)
+
+
+def test_a_flush_is_of_a_ring_that_is_there_since_just_now_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackflowd.feeds.SCAN", 3600.0)
+    bench = Bench(tmp_path, monkeypatch, "batch.max_age=1h")
+    with running(bench) as one:
+        until("it has opened the store", lambda: one._lander.opened)
+        ring = ring_file.open_for_writer(tmp_path / "rings", 2, 64 * 1024)
+        ring.writer.append([row(1)])
+        ring.writer.publish()
+        one.flush()
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 1)
+
+
+def test_a_flush_is_of_more_than_one_batch_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, "batch.max_age=1h", "batch.max_rows=7")
+    bench.page.paused = True
+    with running(bench) as one:
+        until("it has opened the store", lambda: one._lander.opened)
+        bench.write(*[row(n) for n in range(10)])
+        until("a batch is full and waits", lambda: one._cutter.due(False, False))
+        bench.page.paused = False
+        one.flush()
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 10)
 
 
 def test_what_is_kept_of_statistics_is_counted_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ class Sealed:
         rows: rows of the batch.
         ranges: where they stand, everything else left out.
         asked: rows whose sender marked them as sent before, and that the window does not know.
-        asked_ranges: where those stand.
+        asked_ranges: where those stand; if there are no rows, everything else left out.
         repeats: how many were left out as repeats.
         unreadable: left out because they do not decode.
     """
@@ -183,7 +183,7 @@ def seal(
     rows: list[Record] = []
     asked: list[Record] = []
     unreadable: list[Record] = []
-    ranges, asked_ranges = [], []
+    spans: list[tuple[Range, int]] = []
     repeats = 0
     both = ATTEMPT | CLIENT_ID
     for ring, span in pending.spans.items():
@@ -202,11 +202,12 @@ def seal(
                 continue
             left_out |= 1 << n
         if span.records:
-            count = len(span.records)
-            ranges.append(Range(ring, span.start, span.end, count, left_out))
-            if marked:
-                asked_ranges.append(Range(ring, span.start, span.end, count, (1 << count) - 1 & ~marked))
-    return Sealed(rows, tuple(ranges), asked, tuple(asked_ranges), repeats, unreadable)
+            spans.append((Range(ring, span.start, span.end, len(span.records), left_out), marked))
+    # Without rows there is no first batch to say how far the other rings were read.
+    asked_ranges = (
+        replace(span, left_out=(1 << span.records) - 1 & ~marked) for span, marked in spans if marked or not rows
+    )
+    return Sealed(rows, tuple(span for span, _ in spans), asked, tuple(asked_ranges), repeats, unreadable)
 
 
 def narrowed(cut: Cut, rows: Sequence[Record], keep: Sequence[int], batch_id: int) -> Cut:

@@ -45,7 +45,7 @@ class Feeds:
         self._durable = durable
         self._feeds: dict[bytes, Feed] = {}
         self._refused: dict[Path, str] = {}
-        self._scanned = 0.0
+        self._looked = 0.0
         self._turn = 0
 
     def __iter__(self) -> Iterator[Feed]:
@@ -65,19 +65,22 @@ class Feeds:
         """Whether nothing waits to be read in any ring."""
         return not any(feed.waiting for feed in self._feeds.values())
 
-    def scan_when_due(self) -> None:
-        """Look for new files, and remove drained ones, every ``SCAN`` seconds.
+    def look_when_due(self) -> None:
+        """``look`` every ``SCAN`` seconds."""
+        if time.monotonic() - self._looked >= SCAN:
+            self.look()
+
+    def look(self) -> None:
+        """Look for new files, and remove drained ones.
 
         Without a descriptor to look with, what is read already is read on, and the next look is another try.
         """
-        now = time.monotonic()
-        if now - self._scanned >= SCAN:
-            self._scanned = now
-            try:
-                self.scan()
-                self.remove_drained()
-            except OSError as error:
-                self._cannot_reach(self._rings, str(error))
+        self._looked = time.monotonic()
+        try:
+            self.scan()
+            self.remove_drained()
+        except OSError as error:
+            self._cannot_reach(self._rings, str(error))
 
     def scan(self) -> None:
         """Take up every ring file that is not read yet."""

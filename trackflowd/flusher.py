@@ -155,7 +155,7 @@ class Flusher:
     def _step(self) -> bool:
         """One turn of the loop; True when drained."""
         self._beat()
-        self._feeds.scan_when_due()
+        self._feeds.look_when_due()
         answered = self._sender.deliver()
         self.errands.serve()
         paused = self._page.paused
@@ -174,7 +174,8 @@ class Flusher:
         wanted = pressed or (self._lander.opened and not paused)
         if due and not held and (clear or not self._lander.crowded) and wanted:
             self._cut()
-            self._flush_asked = self._flush_asked and took > 0  # a flush lasts until all that was there is cut
+            # A flush lasts until all that was there is cut; nothing is taken either where there was no room for it.
+            self._flush_asked = self._flush_asked and (took > 0 or not self._feeds.empty)
         elif not took and not answered:
             return self._idle()
         self._calm = 0
@@ -314,9 +315,13 @@ class Flusher:
 
     def flush(self) -> bool:
         """Cut and send what is there now, without waiting for ``batch.max_age`` or a store that was away."""
-        self._flush_asked = True
-        self.errands.ask(lambda answer: self._lander.hurry())
+        self.errands.ask(lambda answer: self._flush())  # in the loop, before it looks at the rings
         return True
+
+    def _flush(self) -> None:
+        self._flush_asked = True
+        self._feeds.look()
+        self._lander.hurry()
 
     def drain(self) -> bool:
         """Send everything, then end."""

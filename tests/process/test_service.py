@@ -118,7 +118,7 @@ class Activated(Daemon):
 
 
 class Sender(threading.Thread):
-    """Sends an event at a time, each on a connection of its own, and takes no error for an answer."""
+    """Sends an event at a time, each on a connection of its own, and takes no error for an answer but a full ring."""
 
     def __init__(self, daemon: Daemon) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Sender(threading.Thread):
                 return
             if status == 200:
                 self.sent += 1
-            else:
+            elif answer["error"] != "ring_full":  # while the store of a slow machine opens
                 self.wrong.append(answer)
 
     def goes_on(self) -> None:
