@@ -268,7 +268,7 @@ def carry(env: MutableMapping[str, str]) -> None:
     text = env.pop(VARIABLE, "")
     parse(text)
     env[_CARRIED] = text
-    env[_CARRIED_MARKS] = env.pop(MARKS, "") or tempfile.mkdtemp(prefix="failpoints-")
+    env[_CARRIED_MARKS] = env.pop(MARKS, "") or (tempfile.mkdtemp(prefix="failpoints-") if text else "")
 
 
 def fired(marks: Path) -> dict[str, int]:
