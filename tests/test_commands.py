@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,13 +114,34 @@ def test_a_flush_waits_until_the_tails_have_moved(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_flush_waits_for_a_flusher_that_is_being_replaced(tmp_path: Path) -> None:
+def test_a_flush_waits_for_a_flusher_that_is_being_replaced_and_asks_it_again(tmp_path: Path) -> None:
     async def story(running: Running) -> None:
         await running.ready()
-        os.kill(running.pid("flusher") or 0, signal.SIGKILL)
+        ring = file.open_for_writer(tmp_path / "data" / "rings", 0, 65536)
+        ring.writer.append([(bytes(16), 1, 1, 0, b"x")])
+        ring.writer.publish()
+        crew, asked = running.supervisor.crew, []
+        ask = crew.ask_flusher
+
+        async def note(name: str, timeout: float, /, **args: Any) -> Any:
+            pid = running.pid("flusher")
+            answer = await ask(name, timeout, **args)
+            asked.append((name, pid))
+            return answer
+
+        crew.ask_flusher = note  # type: ignore[method-assign]
+        first = running.pid("flusher") or 0
+        os.kill(first, signal.SIGKILL)
         with pytest.raises(Unavailable):
             await running.commands.flush(0)
-        assert (await running.commands.flush(60))["stored"]
+        waiting = asyncio.ensure_future(running.commands.flush(60))
+        await running.until(lambda: ("flush", running.pid("flusher")) in asked)
+        second = running.pid("flusher") or 0
+        os.kill(second, signal.SIGKILL)
+        await running.until(lambda: ("flush", running.pid("flusher")) in asked and running.pid("flusher") != second)
+        file.open_for_reader(ring.path).store_tail(ring.writer.head)
+        assert (await waiting)["stored"]
+        assert [name for name, _ in asked] == ["flush"] * 2
 
     play(tmp_path, story)
 

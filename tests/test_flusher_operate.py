@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from trackflowd import config
 from trackflowd.calls import Stopped
 from trackflowd.flusher import Flusher
 from trackflowd.ring import file as ring_file
+from trackflowd.ring.layout import HEADER_SIZE
 from trackflowd.stats.compose import Scope
 from trackflowd.stats.pieces import Piece, Sum
 
@@ -142,6 +144,7 @@ def test_options_are_taken_on_between_two_turns(tmp_path: Path, monkeypatch: pyt
             until(f"{section}.{name}", lambda look=look, value=value: look(one) == value)
         one.reload(with_section(bench.cfg, "batch", max_rows=7, max_age=0.01))
         until("the last one", lambda: one._cutter._max_rows == 7)
+        assert one._sums.cleared > 0, "of days too long for the limits of before some are not any more"
         bench.write(*[row(n) for n in range(30)])
         until("it is stored", lambda: bench.slot.get("rows_stored") == 30)
     assert max(sized(bench)) <= 7
@@ -184,9 +187,63 @@ def test_a_flush_is_of_more_than_one_batch_can_hold(tmp_path: Path, monkeypatch:
         until("it has opened the store", lambda: one._lander.opened)
         bench.write(*[row(n) for n in range(10)])
         until("a batch is full and waits", lambda: one._cutter.due(False, False))
-        bench.page.paused = False
         one.flush()
+        one.errands.do(lambda answer: answer.set_result(None))
+        bench.page.paused = False
         until("it is stored", lambda: bench.slot.get("rows_stored") == 10)
+
+
+def test_a_flush_is_of_what_stands_behind_damage_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, "batch.max_age=1h")
+    bench.write(row(1))
+    place = HEADER_SIZE + bench.writers[0].head + 60
+    bench.write(row(2), row(3))
+    with bench.rings[0].path.open("r+b") as out:
+        out.seek(place)
+        (byte,) = out.read(1)
+        out.seek(place)
+        out.write(bytes([byte ^ 0xFF]))
+    bench.page.paused = True
+    with running(bench) as one:
+        until("it has opened the store", lambda: one._lander.opened)
+        until("what is before the damage is read", lambda: one._cutter.due(False, False))
+        one.flush()
+        one.errands.do(lambda answer: answer.set_result(None))
+        bench.page.paused = False
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 2)
+
+
+def test_a_flush_is_of_nothing_that_comes_while_it_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, "batch.max_age=1h")
+    with running(bench) as one:
+        until("it has opened the store", lambda: one._lander.opened)
+        cut, numbers = one._cutter.cut, iter(range(2, 100))
+
+        def cut_while_more_comes(*args: Any) -> Any:
+            bench.write(row(next(numbers)))
+            return cut(*args)
+
+        monkeypatch.setattr(one._cutter, "cut", cut_while_more_comes)
+        bench.write(row(1))
+        one.flush()
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 1)
+        until("what came meanwhile is read", lambda: not one._cutter.idle)
+        one.errands.do(lambda answer: answer.set_result(None))
+        assert not one._cutter.due(False, False), "every batch from now on is cut at once"
+        monkeypatch.setattr(one._cutter, "cut", cut)
+
+
+def test_a_flush_waits_for_what_the_disk_does_not_have_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, monkeypatch, "batch.max_age=1h", "ring.durability=disk")
+    with running(bench) as one:
+        until("it has opened the store", lambda: one._lander.opened)
+        bench.write(row(1))
+        one.flush()
+        for _ in range(3):
+            one.errands.do(lambda answer: answer.set_result(None))
+        assert bench.slot.get("rows_stored") == 0
+        bench.rings[0].store_synced(bench.writers[0].head)
+        until("it is stored", lambda: bench.slot.get("rows_stored") == 1)
 
 
 def test_what_is_kept_of_statistics_is_counted_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +252,11 @@ def test_what_is_kept_of_statistics_is_counted_and_told(tmp_path: Path, monkeypa
     scope = Scope(site="", start_ms=0, end_ms=1, until_ms=1, back_ms=0)
     with running(bench) as one:
         one._sums.put("pages", Piece(scope, 1, 0, 1, 0), made)
-        for stamp in (1, 2, 1):
-            one._sums.get("pages", Piece(scope, stamp, 0, 1, 0))
+        one._sums.put("pages", Piece(scope, 1, 0, 1, 0, False), None)  # too long to keep
+        one._sums.used(2)
         one._sums.unstamped = 7
         names = ("sums_made", "sums_found", "sums_bytes", "sums_unstamped")
-        until("it is told", lambda: [bench.slot.get(name) for name in names] == [1, 2, made.size, 7])
+        until("it is told", lambda: [bench.slot.get(name) for name in names] == [1, 2, made.size + 1000, 7])
         one._sums.clear()
         until("what is kept now, and all that was counted", lambda: bench.slot.get("sums_bytes") == 0)
         assert [bench.slot.get(name) for name in names] == [1, 2, 0, 7]

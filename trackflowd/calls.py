@@ -2,7 +2,7 @@
 
 One thread reads requests and answers the quick ones itself; queries go to threads of their own,
 so that neither a slow query nor a slow store keeps the other waiting. Whatever must happen in the
-flusher's loop (flush, drain) only sets a flag there and wakes it.
+flusher's loop (flush, drain) is an errand or a flag there, and wakes it.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from trackflowd.stats.request import period_of
 from trackflowd.watch import Watch
 
 if TYPE_CHECKING:
+    from trackflowd.children import Child
     from trackflowd.supervisor import Supervisor
 
 #: Seconds on top of ``query.max_seconds``: the store enforces the limit, this only ends the waiting.
@@ -149,7 +150,7 @@ class Commands:
     async def flush(self, wait: float) -> dict[str, Any]:
         """Have everything stored that is in the rings now, or in the spool once these have passed it on.
 
-        A flusher that is just being replaced is waited for.
+        A flusher that is just being replaced is waited for, and the next one asked again.
 
         Raises:
             ControlError: it is not, after so many seconds.
@@ -159,13 +160,13 @@ class Commands:
             raise BadRequest("paused", "nothing is sent to the store: it is paused", "trackflow resume")
         behind: list[Path] | None = None  # segments, the oldest last: what was in the rings and is not stored
         due = {ring.file: ring.head for ring in ringview.look(rings) if not ring.damage}
-        began = time.monotonic()
-        try:
-            await self._cut(began + wait)
-        except Unavailable:
-            if not wait:
-                raise
-        while True:  # without a flusher, too: what is left is said
+        began, asked = time.monotonic(), None
+        while True:
+            try:
+                asked = await self._cut(asked)
+            except Unavailable:
+                if not wait:
+                    raise  # otherwise another may come; what is left is said
             now = (ring for ring in ringview.look(rings) if not ring.damage)
             # A ring that failed meanwhile ends before what its head was.
             left = sum(max(min(due.get(ring.file, 0), ring.head) - ring.tail, 0) for ring in now)
@@ -181,16 +182,12 @@ class Commands:
             raise self._not_stored(left, len(behind or ()), waited)
         return {"stored": behind == [], "left": left, "spooled": len(behind or ()), "seconds": round(waited, 3)}
 
-    async def _cut(self, until: float) -> None:
-        """Have the flusher cut what it holds. Raises Unavailable: there is none then."""
-        while True:
-            try:
-                await self._daemon.crew.ask_flusher("flush", SOON)
-                return
-            except Unavailable:
-                if time.monotonic() >= until:
-                    raise
-            await asyncio.sleep(LOOK)
+    async def _cut(self, asked: Child | None) -> Child | None:
+        """Have the flusher cut what it holds, unless it is the one that was asked; who was. Raises Unavailable."""
+        flusher = self._daemon.crew.child(self._daemon.crew.flusher)
+        if flusher is None or flusher is not asked:
+            await self._daemon.crew.ask_flusher("flush", SOON)
+        return flusher
 
     def _not_stored(self, left: int, spooled: int, waited: float) -> ControlError:
         crew, reason = self._daemon.crew, self._daemon.health.reason

@@ -99,7 +99,7 @@ FLUSHER: tuple[Counter, ...] = (
     _count("sums_found", "days of a statistic, and parts of days, that were added up before and not read again"),
     _count("sums_made", "those that were added up and kept in memory"),
     _gauge("sums_bytes", "bytes of memory they take"),
-    _gauge("sums_unstamped", "parts of the store's table that lack stamps: until none does, every statistic is read"),
+    _gauge("sums_unstamped", "parts of the store's table that lacked stamps when a statistic was last asked for"),
     _gauge("rows_pending", "rows being sent to the store now"),
     _gauge("batches_open", "batches cut and not settled"),
     _gauge("rows_open", "rows of those"),

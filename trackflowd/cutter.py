@@ -81,6 +81,8 @@ class Cutter:
         self._ensure = ensure
         self._pending = Pending()
         self._since = 0.0
+        #: What a flush is to have cut: how far each ring went, by uuid; empty: nothing is being flushed.
+        self._goals: dict[bytes, int] = {}
 
     def take(self, limits: Limits) -> None:
         """Keep to these limits from now on."""
@@ -107,6 +109,11 @@ class Cutter:
             self._since = time.monotonic()
         return taken
 
+    def flush(self) -> None:
+        """Have what the rings hold now cut without waiting for ``batch.max_age``, and nothing that comes later."""
+        self._feeds.look()
+        self._goals |= self._feeds.ends()
+
     def due(self, more: bool, at_once: bool) -> bool:
         """Whether to cut now.
 
@@ -116,10 +123,13 @@ class Cutter:
         """
         pending = self._pending
         if not pending.rows:
+            self._goals = self._goals and self._feeds.ahead(self._goals)
             return False
         if pending.rows >= self._max_rows or pending.bytes >= self._limits.max_bytes:
             return True
         if (at_once or pending.ended) and not more:
+            return True
+        if self._goals and not self._feeds.ahead(self._goals):
             return True
         return time.monotonic() - self._since >= self._limits.max_age
 
@@ -150,6 +160,7 @@ class Cutter:
         self._window.committed()
         self._slot.add("duplicates", sealed.repeats)
         self._pending, self._since = Pending(), 0.0
+        self._goals = self._goals and self._feeds.ahead(self._goals)
         return fresh
 
     def _batches(self, sealed: Sealed, columns: ColumnMap | None, store: str, at: int) -> list[Fresh]:

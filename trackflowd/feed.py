@@ -83,9 +83,14 @@ class Feed:
         return min(head, self.synced)
 
     @property
+    def published(self) -> int:
+        """End of what is there; the disk may not be known to have all of it yet."""
+        return self._salvaged if self.salvage else self.reader.head
+
+    @property
     def unsynced(self) -> bool:
         """Whether something is published that may not be read yet."""
-        return not self.salvage and self.head < self.reader.head
+        return self.head < self.published
 
     @property
     def waiting(self) -> int:

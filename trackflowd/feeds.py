@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from trackflowd.cuts import Cut
@@ -64,6 +64,18 @@ class Feeds:
     def empty(self) -> bool:
         """Whether nothing waits to be read in any ring."""
         return not any(feed.waiting for feed in self._feeds.values())
+
+    def ends(self) -> dict[bytes, int]:
+        """How far each ring goes, by uuid."""
+        return {ring: feed.published for ring, feed in self._feeds.items()}
+
+    def ahead(self, ends: Mapping[bytes, int]) -> dict[bytes, int]:
+        """Those of such ends that are not read yet. A ring that has failed since may end before its own."""
+        feeds = self._feeds
+        return {
+            ring: end for ring, end in ends.items()
+            if ring in feeds and min(end, feeds[ring].published) > feeds[ring].position
+        }  # fmt: skip
 
     def look_when_due(self) -> None:
         """``look`` every ``SCAN`` seconds."""

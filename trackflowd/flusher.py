@@ -97,7 +97,7 @@ class Flusher:
         self._page = page
         self._wake = threading.Event()
         self.errands = Errands(self._wake.set)
-        self._draining = self._flush_asked = self._stopping = False
+        self._draining = self._stopping = False
         self._sender = Sender(self._wake.set)
         # No call to the store may outlast what the supervisor takes for a sign of life.
         self._timeout = min(cfg.store.timeout, cfg.daemon.stall_after * STALL_SHARE)
@@ -167,15 +167,13 @@ class Flusher:
             self._slot.state = State.READY
         took = self._cutter.read()
         pressed = self._feeds.fill * 100 >= self._cfg.spool.start_at
-        due = self._cutter.due(took > 0, self._draining or self._flush_asked or pressed)
+        due = self._cutter.due(took > 0, self._draining or pressed)
         clear = pressed and self._cfg.spool.max_bytes > 0 and self._lander.crowded and self._lander.relieve()
         # A batch is bound to its store: while that was never reached, its url may yet be put right.
         held = self.cutover.holds(pressed or self._draining)
         wanted = pressed or (self._lander.opened and not paused)
         if due and not held and (clear or not self._lander.crowded) and wanted:
             self._cut()
-            # A flush lasts until all that was there is cut; nothing is taken either where there was no room for it.
-            self._flush_asked = self._flush_asked and (took > 0 or not self._feeds.empty)
         elif not took and not answered:
             return self._idle()
         self._calm = 0
@@ -191,7 +189,6 @@ class Flusher:
                 raise Stopped("the store refuses what is left")
             if self._feeds.empty:
                 return True
-        self._flush_asked = self._flush_asked and not self._cutter.idle
         self._calm += 1
         if self._wake.wait(POLL if self._calm <= CALM else SLOW_POLL):
             self._wake.clear()
@@ -306,8 +303,10 @@ class Flusher:
 
     def _take(self, cfg: configuration.Config) -> None:
         self._cfg = cfg
-        self._limits = QueryLimits(cfg.query.max_seconds, cfg.query.max_rows, cfg.query.max_memory)
-        self.eraser.limits = self._limits
+        limits = QueryLimits(cfg.query.max_seconds, cfg.query.max_rows, cfg.query.max_memory)
+        if limits != self._limits:
+            self._sums.clear()  # some may be known for too long because of the old ones
+        self._limits = self.eraser.limits = limits
         self._cutter.take(cfg.batch)
         self._spool.take(cfg.spool)
         logs.set_level(cfg.log.level)
@@ -319,9 +318,8 @@ class Flusher:
         return True
 
     def _flush(self) -> None:
-        self._flush_asked = True
-        self._feeds.look()
         self._lander.hurry()
+        self._cutter.flush()
 
     def drain(self) -> bool:
         """Send everything, then end."""

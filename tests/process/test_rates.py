@@ -125,7 +125,8 @@ async def addresses(daemon: Daemon) -> Counter[str]:
     await crowd.stop(senders)
     seconds = time.monotonic() - began
     for loud in LOUD:
-        assert crowd.taken(loud) <= most(60, seconds, 60), (loud, crowd.taken(loud), seconds)
+        # The least is for a machine that stood still for half of the time.
+        assert 30 * seconds <= crowd.taken(loud) <= most(60, seconds, 60), (loud, crowd.taken(loud), seconds)
         assert crowd.turned_away[loud] > crowd.taken(loud)
     assert crowd.taken(QUIET) > 10 and not crowd.turned_away[QUIET]
     assert set(crowd.refused) == {"address_rate_limited"} and crowd.waits == {b"1"}
@@ -152,4 +153,4 @@ async def within(crowd: Crowd, senders: list[asyncio.Task[None]], rate: float, b
     await crowd.reach(senders, EVERYBODY, rate)
     _, ended = await crowd.during(senders, 2)
     taken = crowd.taken(EVERYBODY, began, ended)
-    assert taken <= most(rate, ended - began, BURST), (rate, taken, ended - began)
+    assert rate / 2 * (ended - began) <= taken <= most(rate, ended - began, BURST), (rate, taken, ended - began)

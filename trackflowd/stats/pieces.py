@@ -235,7 +235,8 @@ class Use(NamedTuple):
 
     Args:
         size: bytes all sums take now, about.
-        found: sums that were there when they were asked for; made: that were kept. Both since this was last told.
+        found: sums that were there for an answer that was put together; made: that were kept. Both since this was last
+            told.
         unstamped: parts of the store's table without stamps, when it was last asked: none of it is added up meanwhile.
     """
 
@@ -277,7 +278,6 @@ class Sums:
             if stamp != piece.stamp:
                 return None
             sums.move_to_end(key)
-            self._found += 1
             return (found,)
 
     def put(self, file: str, piece: Piece, found: Sum | None, cleared: int = 0) -> None:
@@ -289,7 +289,12 @@ class Sums:
         with self._lock:
             if cleared == self.cleared:
                 self._of(piece).put((file, piece.scope), piece.stamp, found)
-                self._made += 1
+                self._made += found is not None
+
+    def used(self, number: int) -> None:
+        """An answer was put together with so many that were there."""
+        with self._lock:
+            self._found += number
 
     def have_room(self, some: Collection[Sum | None], number: int) -> bool:
         """Whether so many sums may be kept at one time, if they are as large as these are on average."""

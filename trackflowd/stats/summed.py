@@ -63,6 +63,7 @@ class Summed:
         if not pieces:
             return None
         parts = self._known(file, pieces)
+        known = len(parts)
         missing = [piece for piece in pieces if piece not in parts]
         while missing:
             if None in parts.values() or not self._sums.have_room(parts.values(), len(pieces)):
@@ -78,7 +79,10 @@ class Summed:
             parts |= found
             missing = missing[len(found) :]
         wanted = [parts[piece] for piece in pieces]
-        return top(file, [part for part in wanted if part], limit, offset) if None not in wanted else None
+        if None in wanted:
+            return None
+        self._sums.used(known)
+        return top(file, [part for part in wanted if part], limit, offset)
 
     def keep(self) -> None:
         """Keep what was found out, but for days that changed meanwhile: their sums may be of before or after."""
