@@ -15,7 +15,9 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.postgres import Cluster
+    from tests.stats_table import Table
     from tests.stores import Stores
+    from trackflowd.sink.clickhouse import ClickHouseSink
 
 _LET_THROUGH = "this machine cannot"
 
@@ -70,3 +72,21 @@ def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made = Stores(tmp_path_factory.mktemp("stores"), lambda: request.getfixturevalue("postgres"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSink]:
+    """An embedded store with 8,000 events, for one module of tests."""
+    from tests.stats_table import opened
+
+    with opened(tmp_path_factory.mktemp("data")) as sink:
+        yield sink
+
+
+@pytest.fixture
+def table(filled: ClickHouseSink, monkeypatch: pytest.MonkeyPatch) -> Table:
+    """That store, asked with sums of days and without; no day has too few events to be added up."""
+    from tests.stats_table import Table
+
+    monkeypatch.setattr("trackflowd.stats.pieces.WORTH", 1)
+    return Table(filled)

@@ -5,29 +5,16 @@ Answers are those of reading everything here too: ``Table.both`` compares.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from tests.stats_events import DAYS
-from tests.stats_table import PERIODS, Table, opened
+from tests.stats_table import PERIODS, Table
 from trackflowd import stats
 from trackflowd.errors import AnswerTooLong, QueryError
-from trackflowd.sink.clickhouse import ClickHouseSink
 from trackflowd.stats import pieces
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSink]:
-    with opened(tmp_path_factory.mktemp("data")) as sink:
-        yield sink
-
-
-@pytest.fixture
-def table(filled: ClickHouseSink, monkeypatch: pytest.MonkeyPatch) -> Table:
-    monkeypatch.setattr(pieces, "WORTH", 1)
-    return Table(filled)
 
 
 def test_a_list_too_long_to_keep_is_read_whole(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

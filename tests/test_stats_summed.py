@@ -16,31 +16,18 @@ import pytest
 
 from tests.rows import event_id
 from tests.stats_events import BEGIN, DAY, DAYS, HOUR, MINUTE, event_of, land
-from tests.stats_table import PERIODS, Table, numbered, opened
+from tests.stats_table import PERIODS, Table, numbered
 from trackflowd import stats
 from trackflowd.enrich.visitor import of_day
 from trackflowd.errors import QueryError
 from trackflowd.event import FIELDS
 from trackflowd.sink.base import QueryLimits
-from trackflowd.sink.clickhouse import ClickHouseSink
 from trackflowd.stats import pieces
 from trackflowd.stats.compose import Scope, compose
 
 NAMES = ("overview", *sorted(pieces.SUMMED & stats.STATISTICS.keys() - {"overview"}))
 
 Bring = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseSink]:
-    with opened(tmp_path_factory.mktemp("data")) as sink:
-        yield sink
-
-
-@pytest.fixture
-def table(filled: ClickHouseSink, monkeypatch: pytest.MonkeyPatch) -> Table:
-    monkeypatch.setattr(pieces, "WORTH", 1)
-    return Table(filled)
 
 
 @pytest.mark.parametrize("period", PERIODS)
