@@ -120,7 +120,7 @@ def within(directory: Path, disk: Disk) -> None:
         daemon.start()
         assert_stored_once(daemon, answered)
         assert daemon.stop() == 0
-    assert _SAID in daemon.log(), "no write failed: nothing was tried"
+    assert daemon.log().count(_SAID) >= 3, "no write failed: nothing was tried"
     assert "Traceback" not in daemon.log()
 
 

@@ -118,7 +118,7 @@ class Activated(Daemon):
 
 
 class Sender(threading.Thread):
-    """Sends an event at a time, each on a connection of its own, and takes no error for an answer but a full ring."""
+    """Sends an event at a time, each on a connection of its own, and takes no error for an answer."""
 
     def __init__(self, daemon: Daemon) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Sender(threading.Thread):
                 return
             if status == 200:
                 self.sent += 1
-            elif answer["error"] != "ring_full":  # while the store of a slow machine opens
+            else:
                 self.wrong.append(answer)
 
     def goes_on(self) -> None:
@@ -151,7 +151,7 @@ class Sender(threading.Thread):
 
 
 def test_a_restart_on_sockets_that_are_lent_refuses_no_connection(tmp_path: Path) -> None:
-    daemon = Activated(tmp_path)
+    daemon = Activated(tmp_path, "ring.size=64MiB")  # for as long as the store of a slow machine takes to open
     daemon.sockets = Listeners.open(["127.0.0.1:0"], 2, 1024)
     with daemon:
         assert daemon.status()["listen"]["http"] == daemon.sockets.addresses
